@@ -1,0 +1,1 @@
+"""The lakehouse core: contracts, ledger, catalog, lineage, settings and errors. No Spark in here."""
