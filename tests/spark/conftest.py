@@ -1,0 +1,46 @@
+"""One Spark session per test worker, with a local Iceberg catalog under the name the jobs use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+ROOT = Path(__file__).resolve().parents[2]
+JARS = ROOT / ".cache" / "jars"
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A session as Glue gives it: Iceberg's extensions, catalog ``glue_catalog``; here on local files."""
+    warehouse = tmp_path_factory.mktemp("warehouse")
+    session = _builder(warehouse, ansi=False).getOrCreate()
+    yield session
+    session.stop()
+
+
+def _builder(warehouse: Path, *, ansi: bool) -> SparkSession.Builder:
+    jars = sorted(str(path) for path in JARS.glob("iceberg-spark-runtime-*.jar"))
+    if not jars:
+        pytest.fail(f"no Iceberg jar in {JARS}: run `make setup`")
+    settings = {
+        "spark.driver.extraClassPath": ":".join(jars),
+        "spark.driver.memory": "2g",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -Dderby.system.home=/tmp",
+        "spark.ui.enabled": "false",
+        "spark.local.dir": str(warehouse / "local"),
+        "spark.sql.warehouse.dir": str(warehouse / "spark"),
+        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+        "spark.sql.catalog.glue_catalog": "org.apache.iceberg.spark.SparkCatalog",
+        "spark.sql.catalog.glue_catalog.type": "hadoop",
+        "spark.sql.catalog.glue_catalog.warehouse": str(warehouse / "iceberg"),
+        "spark.sql.ansi.enabled": str(ansi).lower(),
+    }
+    builder = SparkSession.builder.master("local[2]").appName("tests")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    return builder
