@@ -1,0 +1,107 @@
+"""Run the test tiers one after the other, and close with a table of their times. `make test` calls this.
+
+A tier that ran no test, skipped one or failed makes the whole run fail. Usage: run.py [TIER...]
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TIERS = {
+    "unit": "the core, the command, contracts and models",
+    "infra": "templates, policies and state machines",
+    "spark": "the jobs' transforms on local Spark and Iceberg",
+    "twin": "the deployed template, end to end",
+}
+# Nothing a person has configured for AWS may reach a test, and the twin brings its own certificate.
+DROPPED_PREFIXES = ("AWS_", "LAKEHOUSE_STACK", "LAKEHOUSE_TWIN")
+DROPPED = {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one tier did. ``seconds`` is wall time with pytest's own start."""
+
+    tier: str
+    exit_code: int
+    passed: int
+    failed: int
+    skipped: int
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        return self.exit_code == 0 and self.passed > 0 and self.failed == 0 and self.skipped == 0
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without anything that points at an AWS account."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in DROPPED and not name.startswith(DROPPED_PREFIXES)
+    }
+    return kept | {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null"}
+
+
+def run_tier(tier: str) -> Result:
+    """Run one tier in a pytest of its own and count its outcomes from the JUnit file."""
+    junit = ROOT / "build" / f"tests-{tier}.xml"
+    junit.parent.mkdir(exist_ok=True)
+    junit.unlink(missing_ok=True)
+    print(f"\n=== {tier}: {TIERS[tier]}", flush=True)
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pytest", f"tests/{tier}", "-q", f"--junitxml={junit}", "--durations=5"]
+    exit_code = subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode
+    seconds = time.monotonic() - started
+    total, failed, skipped = counts(junit)
+    return Result(tier, exit_code, total - failed - skipped, failed, skipped, seconds)
+
+
+def counts(junit: Path) -> tuple[int, int, int]:
+    """Tests, failures with errors, and skips in a JUnit file; zeros when pytest did not get as far as writing it."""
+    if not junit.exists():
+        return 0, 0, 0
+    suites = list(ET.parse(junit).getroot().iter("testsuite"))
+
+    def total(*names: str) -> int:
+        return sum(int(suite.get(name, "0")) for suite in suites for name in names)
+
+    return total("tests"), total("failures", "errors"), total("skipped")
+
+
+def print_table(results: list[Result]) -> None:
+    """The closing table, and one plain line with the sums."""
+    print(f"\n{'tier':<8}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>10}  result")
+    for r in results:
+        verdict = "ok" if r.good else "FAILED" if r.passed or r.failed else "FAILED: no test ran"
+        print(f"{r.tier:<8}{r.passed:>8}{r.failed:>8}{r.skipped:>9}{r.seconds:>10.1f}  {verdict}")
+    seconds = sum(r.seconds for r in results)
+    print(f"{'in all':<8}{'':>25}{seconds:>10.1f}\n")
+    # A tier that broke without a failing test (a collection error, a crash) counts as one failure.
+    failed = sum(max(r.failed, 0 if r.good or r.failed or r.skipped else 1) for r in results)
+    skipped = sum(r.skipped for r in results)
+    tail = f", {skipped} skipped" if skipped else ""
+    print(f"{sum(r.passed for r in results)} passed, {failed} failed{tail}", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named tiers (all when none is named), in their fixed order."""
+    unknown = [name for name in arguments if name not in TIERS]
+    if unknown:
+        print(f"There is no tier {', '.join(unknown)}. Tiers: {', '.join(TIERS)}.", file=sys.stderr)
+        return 2
+    results = [run_tier(tier) for tier in TIERS if not arguments or tier in arguments]
+    print_table(results)
+    return 0 if all(r.good for r in results) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
