@@ -50,15 +50,17 @@ def source_version_id(last_modified: str, key: str, version_id: str) -> str:
     return f"{last_modified}.{path.encode()[:64].hex()}.{digest}"
 
 
-_PATH_TOKEN = re.compile(r"\{(?P<name>[a-z][a-z0-9_]*)(?::(?P<kind>int|date|string))?\}|(?P<stars>\*\*?)|(?P<text>[^*{]+)")
+_PATH_TOKEN: Final = re.compile(
+    r"\{(?P<name>[a-z][a-z0-9_]*)(?::(?P<kind>int|date|string))?\}|(?P<stars>\*\*?)|(?P<text>[^*{]+)"
+)
 _PATH_KINDS: Final = {"int": r"-?[0-9]{1,18}", "date": r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "string": r"[^/]+?"}
 
 
 def path_regex(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a contract's path pattern; use ``fullmatch`` on the key below the dataset's folder.
+    """The regular expression of a contract's path pattern: ``fullmatch`` it on the key below the dataset.
 
-    ``{name}``, ``{name:int}`` and ``{name:date}`` (YYYY-MM-DD) catch a value within one segment, ``*`` is anything
-    within one segment, ``**`` anything at all. Raises ValueError for a pattern that cannot be read.
+    ``{name}``, ``{name:int}`` and ``{name:date}`` (YYYY-MM-DD) catch a value within one segment, ``*`` is
+    anything within one segment, ``**`` anything at all. Raises ValueError for a pattern it cannot read.
     """
     parts, end = [], 0
     for token in _PATH_TOKEN.finditer(pattern):
