@@ -66,7 +66,7 @@ def run_tier(tier: str) -> Result:
 
 
 def counts(junit: Path) -> tuple[int, int, int]:
-    """Tests, failures with errors, and skips in a JUnit file; zeros when pytest did not get as far as writing it."""
+    """Tests, failures with errors, and skips in a JUnit file; zeros when pytest did not write one."""
     if not junit.exists():
         return 0, 0, 0
     suites = list(ET.parse(junit).getroot().iter("testsuite"))

@@ -1,0 +1,15 @@
+"""The sub-commands, one module for each group."""
+
+from __future__ import annotations
+
+import typer
+
+from lakehouse_cli.commands import files, query, sample, twin
+
+
+def register(app: typer.Typer) -> None:
+    """Add every sub-command to the app, in the order in which ``--help`` lists them."""
+    app.add_typer(twin.app, name="twin")
+    app.command()(sample.sample)
+    app.command()(files.put)
+    app.command()(query.query)
