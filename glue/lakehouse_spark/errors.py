@@ -2,7 +2,9 @@
 
     JobError
     ├── NotPublished      main is not what the run's branch was
-    └── BadPlan           the compiled contract asks for something this job cannot do
+    ├── BadPlan           the compiled contract asks for something this job cannot do
+    ├── ModelBroken       a Gold model's result is not what its header promises
+    └── RefreshFailed     some models of a refresh run could not be refreshed
 """
 
 from __future__ import annotations
@@ -18,3 +20,11 @@ class NotPublished(JobError):
 
 class BadPlan(JobError):
     """The plan asks for something this job cannot do; the sentence says what."""
+
+
+class ModelBroken(JobError):
+    """A Gold model's result is not what its header promises; the sentence names the promise."""
+
+
+class RefreshFailed(JobError):
+    """Some models of a refresh run could not be refreshed; the report says which and why."""

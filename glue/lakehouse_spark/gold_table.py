@@ -1,0 +1,200 @@
+"""A Gold table on Iceberg: its marker, its creation with the first rows in it, and the overwriting of partitions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
+
+from lakehouse import words
+from lakehouse_spark import publish
+from lakehouse_spark.errors import BadPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+    from lakehouse.words import ModelPlan, OutputColumn, PartitionField
+
+PROPERTIES: Final = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    "write.distribution-mode": "hash",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "100",
+}
+TRANSFORMS: Final = {"year": F.years, "month": F.months, "day": F.days, "hour": F.hours, "identity": F.col}
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What a Gold table says about its own state: by which run, from which inputs and which model it was made."""
+
+    snapshot_id: int
+    run_id: str
+    inputs: dict[str, int]
+    model_hash: str
+
+
+def newest_marker(spark: SparkSession, table: str) -> Marker | None:
+    """The newest marker in main's history, or None when there is none (any more)."""
+    for snapshot in publish.main_history(spark, table):
+        summary = snapshot.summary()
+        if summary.get(words.MARKER_MODEL_HASH) is not None:
+            return Marker(
+                int(snapshot.snapshotId()),
+                str(summary.get(words.MARKER_RUN)),
+                json.loads(summary.get(words.MARKER_INPUTS)),
+                str(summary.get(words.MARKER_MODEL_HASH)),
+            )
+    return None
+
+
+def exists(spark: SparkSession, table: str) -> bool:
+    """Whether the catalog has the table."""
+    return bool(spark.catalog.tableExists(table))
+
+
+def head(spark: SparkSession, table: str) -> int | None:
+    """Main's snapshot id now; None for a table that is not there or was never published."""
+    if not exists(spark, table):
+        return None
+    iceberg_table = publish.load_table(spark, table)
+    iceberg_table.refresh()
+    snapshot = iceberg_table.currentSnapshot()
+    return None if snapshot is None else int(snapshot.snapshotId())
+
+
+def column_types(spark: SparkSession, table: str, snapshot_id: int | None = None) -> dict[str, str]:
+    """The columns and Iceberg's names of their types, now or as of a snapshot."""
+    iceberg_table = publish.load_table(spark, table)
+    if snapshot_id is None:
+        schema = iceberg_table.schema()
+    else:
+        schema = _jvm(spark).org.apache.iceberg.util.SnapshotUtil.schemaFor(iceberg_table, snapshot_id)
+    return {field.name(): field.type().toString() for field in _each(schema.columns())}
+
+
+def read_at(spark: SparkSession, table: str, snapshot_id: int) -> DataFrame:
+    """The table as it was at a snapshot."""
+    return spark.read.option("snapshot-id", str(snapshot_id)).table(table)
+
+
+def create(
+    frame: DataFrame, table: str, plan: ModelPlan, location: str | None, summary: dict[str, str]
+) -> None:
+    """Make the table with its rows in one commit, so that nobody ever reads it empty; ``summary`` is its marker."""
+    writer = frame.writeTo(table).using("iceberg")
+    for key, value in PROPERTIES.items():
+        writer = writer.tableProperty(key, value)
+    if location is not None:
+        writer = writer.tableProperty("location", location)
+    if plan["description"]:
+        writer = writer.tableProperty("comment", plan["description"])
+    if plan["partition_by"]:
+        fields = [TRANSFORMS[field["transform"]](field["column"]) for field in plan["partition_by"]]
+        writer = writer.partitionedBy(*fields)
+    _with_summary(writer, summary).create()
+
+
+def overwrite(
+    frame: DataFrame, table: str, branch: str, condition: Column | None, summary: dict[str, str]
+) -> None:
+    """On ``branch``, replace the rows for which ``condition`` is true (None: all) by ``frame``, in one commit."""
+    writer = _with_summary(frame.writeTo(publish.branch_table(table, branch)), summary)
+    writer.overwrite(F.lit(True) if condition is None else condition)  # noqa: FBT003 - a literal, not a flag
+
+
+def _with_summary(writer: Any, summary: dict[str, str]) -> Any:
+    for key, value in summary.items():
+        writer = writer.option(f"snapshot-property.{key}", value)
+    return writer
+
+
+def row_counts(spark: SparkSession, table: str, snapshot_id: int) -> tuple[int, int]:
+    """How many rows a snapshot added and deleted, by its own summary."""
+    summary = publish.load_table(spark, table).snapshot(snapshot_id).summary()
+    return int(summary.get("added-records") or 0), int(summary.get("deleted-records") or 0)
+
+
+def output_columns(frame: DataFrame) -> list[OutputColumn]:
+    """The columns with Spark's names of their types, as a report lists them."""
+    return [{"name": field.name, "type": field.dataType.simpleString()} for field in frame.schema.fields]
+
+
+# --- Schema and partitioning -------------------------------------------------------------------
+
+
+def evolve(spark: SparkSession, table: str, frame: DataFrame, plan: ModelPlan) -> None:
+    """Give the table what the model's result has and it has not: new columns, wider types, another partitioning.
+
+    Raises ``BadPlan`` for a change that Iceberg cannot make to a table that holds rows.
+    """
+    iceberg_table = publish.load_table(spark, table)
+    update = iceberg_table.updateSchema().unionByNameWith(_iceberg_schema(spark, frame))
+    try:
+        changed = not update.apply().sameSchema(iceberg_table.schema())
+    except _java_errors() as error:
+        raise BadPlan(
+            f"{plan['model']}: a column's type changed in a way an Iceberg table cannot follow; give it a new name"
+        ) from error
+    if changed:
+        update.commit()
+    _repartition(spark, iceberg_table, plan["partition_by"])
+
+
+def _java_errors() -> tuple[type[Exception], ...]:
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    return (Py4JJavaError, PySparkException)
+
+
+def _iceberg_schema(spark: SparkSession, frame: DataFrame) -> Any:
+    jvm = _jvm(spark)
+    return jvm.org.apache.iceberg.spark.SparkSchemaUtil.convert(frame._jdf.schema().asNullable())
+
+
+def _repartition(spark: SparkSession, iceberg_table: Any, wanted: list[PartitionField]) -> None:
+    spec = iceberg_table.spec()
+    current = [
+        (spec.schema().findColumnName(field.sourceId()), field.transform().toString(), field.name())
+        for field in _each(spec.fields())
+        if field.transform().toString() != "void"
+    ]
+    if [each[:2] for each in current] == [(field["column"], field["transform"]) for field in wanted]:
+        return
+    expressions = _jvm(spark).org.apache.iceberg.expressions.Expressions
+    update = iceberg_table.updateSpec()
+    for _, _, name in current:
+        update = update.removeField(name)
+    for field in wanted:
+        term = (
+            expressions.ref if field["transform"] == "identity" else getattr(expressions, field["transform"])
+        )
+        update = update.addField(term(field["column"]))
+    update.commit()
+
+
+def aligned(spark: SparkSession, table: str, frame: DataFrame) -> DataFrame:
+    """``frame`` with the table's columns in the table's order and types; what the model no longer has is null."""
+    columns = [
+        (F.col(f"`{field.name}`") if field.name in frame.columns else F.lit(None))
+        .cast(field.dataType)
+        .alias(field.name)
+        for field in spark.table(table).schema.fields
+    ]
+    return frame.select(*columns)
+
+
+def _each(iterable: Any) -> Iterator[Any]:
+    iterator = iterable.iterator()
+    while iterator.hasNext():
+        yield iterator.next()
+
+
+def _jvm(spark: SparkSession) -> Any:
+    return spark._jvm
