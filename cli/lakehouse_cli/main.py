@@ -18,7 +18,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="lakehouse",
-    help="Files in, tables out. Speaks to AWS by the usual environment and profiles, or to the twin (--twin).",
+    help="Files in, tables out. Speaks to AWS by the usual environment and profiles, or to the twin.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lakehouse_cli.commands import files, query, sample, twin
+from lakehouse_cli.commands import files, query, sample, status, twin
 
 
 def register(app: typer.Typer) -> None:
@@ -12,4 +12,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(twin.app, name="twin")
     app.command()(sample.sample)
     app.command()(files.put)
+    app.command()(status.wait)
+    app.command()(status.status)
+    app.command()(status.runs)
     app.command()(query.query)
