@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from lakehouse.ledger import Ledger, lease_key
 from lakehouse.store import Item
 from lakehouse.words import REFRESH_WRITER, RUNNING, UNFINISHED_STATES, promote_writer
-from lakehouse.writers import HELD, TAKEN, WAITING, Lease, dataset_of
+from lakehouse.writers import FREE, HELD, TAKEN, WAITING, Lease, dataset_of
 from lakehouse_cli.connection import Lake
 from lakehouse_cli.errors import CommandError, TimedOutError
 
@@ -103,9 +103,25 @@ class Watch:
     # --- conditions ---------------------------------------------------------------------------
 
     def _files_done(self) -> bool:
-        return all(
-            item is not None and item["state"] not in UNFINISHED_STATES for item in self._items.values()
-        )
+        open_files = self._open_files()
+        return not open_files or self._all_set_aside(open_files)
+
+    def _open_files(self) -> list[File]:
+        """The files that are not known yet, or not finished."""
+        return [f for f, item in self._items.items() if item is None or item["state"] in UNFINISHED_STATES]
+
+    def _all_set_aside(self, files: Sequence[File]) -> bool:
+        """Whether a run has looked at all of these and sent them back to wait for the rest of their snapshot."""
+        for dataset in {file[0] for file in files}:
+            lease = self._lease(promote_writer(dataset))
+            waiting = {
+                (file.key, file.version_id)
+                for file in (self.ledger.pending(dataset) if lease.state == FREE else ())
+                if not file.claimable(lease.arrivals)
+            }
+            if not {(key, version) for owner, key, version in files if owner == dataset} <= waiting:
+                return False
+        return True
 
     def _runs_over(self, writers: Iterable[str]) -> bool:
         """Whether the runs that finished our files have given their leases back: then Gold has been told."""
@@ -142,9 +158,7 @@ class Watch:
 
     def _tell_files(self) -> None:
         """Read the files that are not finished, and tell each dataset's counts when they changed."""
-        open_files = [
-            f for f, item in self._items.items() if item is None or item["state"] in UNFINISHED_STATES
-        ]
+        open_files = self._open_files()
         found = self.ledger.versions((key, version) for _, key, version in open_files)
         for file in open_files:
             self._items[file] = found.get((file[1], file[2]))
