@@ -111,7 +111,7 @@ class Watch:
         return [f for f, item in self._items.items() if item is None or item["state"] in UNFINISHED_STATES]
 
     def _all_set_aside(self, files: Sequence[File]) -> bool:
-        """Whether a run has looked at all of these and sent them back to wait for the rest of their snapshot."""
+        """Whether a run has looked at all of these, and let them wait for the rest of their snapshot."""
         for dataset in {file[0] for file in files}:
             lease = self._lease(promote_writer(dataset))
             waiting = {

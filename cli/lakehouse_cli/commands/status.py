@@ -184,7 +184,7 @@ def runs(
 
 
 def writers_named(ledger: Ledger, name: str | None) -> list[str]:
-    """The writer of a dataset, of Gold, or all. Raises ``NotFoundError`` for a name the ledger does not know."""
+    """The writer of a dataset, of Gold, or all. Raises ``NotFoundError`` for an unknown name."""
     known = ledger.writers()
     if name is None:
         return known
