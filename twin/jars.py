@@ -1,6 +1,6 @@
 """``python -m twin.jars``: the Java libraries that Glue brings along, resolved once into ``.cache/jars``.
 
-Spark's own resolver does the work, so Java and PySpark are all it needs. Their versions are those of Glue 5.1.
+Spark's own resolver does the work, so Java and PySpark are all it needs. The versions are Glue 5.1's.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def is_resolved(jars_dir: Path) -> bool:
     record = json.loads(record_path.read_text())
     sizes: dict[str, int] = record["size_bytes"]
     return record["coordinates"] == list(COORDINATES) and all(
-        (jars_dir / name).is_file() and (jars_dir / name).stat().st_size == size for name, size in sizes.items()
+        (jars_dir / name).is_file() and (jars_dir / name).stat().st_size == size
+        for name, size in sizes.items()
     )
 
 
@@ -82,7 +83,13 @@ def _run_resolver(workspace: Path, ivy: Path) -> None:
     program = workspace / "nothing.py"
     program.write_text("")
     home = spark_home()
-    command = [str(home / "bin" / "spark-submit"), "--master", "local[1]", "--packages", ",".join(COORDINATES)]
+    command = [
+        str(home / "bin" / "spark-submit"),
+        "--master",
+        "local[1]",
+        "--packages",
+        ",".join(COORDINATES),
+    ]
     command += ["--conf", f"spark.jars.ivy={ivy}", str(program)]
     environment = {**os.environ, "SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable}
     try:
@@ -94,21 +101,22 @@ def _run_resolver(workspace: Path, ivy: Path) -> None:
     if done.returncode != 0:
         log = workspace.parent / "jars-resolver.log"
         log.write_text(done.stdout + done.stderr)
-        raise JarsError(f"The Spark libraries could not be resolved (is Java 17 there, and a network?): see {log}.")
+        raise JarsError(
+            f"The Spark libraries could not be resolved (is Java 17 there, and a network?): see {log}."
+        )
 
 
 def main() -> int:
     """Resolve unless it is done already."""
     try:
-        if is_resolved(JARS_DIR):
-            print(f"Spark libraries: {len(list(JARS_DIR.glob('*.jar')))} jars are there.")
-            return 0
-        print("Spark libraries: resolving (385 MB, once) ...", flush=True)
-        resolve()
+        if not is_resolved(JARS_DIR):
+            sys.stderr.write("Spark libraries: resolving (385 MB, once) ...\n")
+            resolve()
     except TwinError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
-    print(f"Spark libraries: {len(list(JARS_DIR.glob('*.jar')))} jars in {JARS_DIR.relative_to(PROJECT_ROOT)}.")
+    count = len(list(JARS_DIR.glob("*.jar")))
+    sys.stderr.write(f"Spark libraries: {count} jars in {JARS_DIR.relative_to(PROJECT_ROOT)}.\n")
     return 0
 
 

@@ -1,0 +1,214 @@
+"""The processes that run Glue jobs, and the reserve of them that is started and warm before a job comes.
+
+A worker is one Python process (``worker.py``) with one JVM; it runs one job and is killed. Two are kept in
+reserve, since a Gold run follows a Silver run. The reserve is refilled one at a time, and only while no job
+has run for some seconds: on two cores a refill would cost the running job more than the next one gains.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+from twin.glue.machine import SparkMachine
+
+QUIET_SECONDS: Final = 2.0
+"""How long no job may have run before a refill starts."""
+START_SECONDS: Final = 180.0
+log = logging.getLogger("twin.glue")
+
+
+@dataclass
+class WorkerProcess:
+    """A started ``worker.py`` in a directory of its own. Its standard streams are files there."""
+
+    process: subprocess.Popen[bytes]
+    stdin: IO[bytes]
+    directory: Path
+    report_fd: int
+    ready: threading.Event = field(default_factory=threading.Event)
+    """Set when the warm-up is over, or the process is."""
+    done: threading.Event = field(default_factory=threading.Event)
+    """Set when the job has reported its result, or the process has ended without."""
+    reported: bool = False
+    error: str | None = None
+
+    def listen(self) -> None:
+        """Follow the worker's reports on a thread."""
+        threading.Thread(target=self._read_reports, daemon=True).start()
+
+    def _read_reports(self) -> None:
+        with os.fdopen(self.report_fd) as reports:
+            for line in reports:
+                report = json.loads(line)
+                if report["event"] == "ready":
+                    self.ready.set()
+                if report["event"] == "done":
+                    self.reported, self.error = True, report["error"]
+                    self.done.set()
+        self.ready.set()
+        self.done.set()
+
+    def order(self, order: dict[str, Any]) -> None:
+        """Send a warm-up or a job. A worker that is dead already shows it by ``done``."""
+        try:
+            self.stdin.write(json.dumps(order).encode() + b"\n")
+            self.stdin.flush()
+        except BrokenPipeError:
+            log.warning("A Glue worker has died before it got its order.")
+
+    def output(self, stream: str) -> list[str]:
+        """The lines of ``stdout`` or ``stderr`` so far."""
+        return (self.directory / f"{stream}.log").read_text(errors="replace").splitlines()
+
+    def kill(self) -> None:
+        """End the process and its JVM. The process leads a group of its own."""
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def remove(self) -> None:
+        """Kill the process and delete its directory."""
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class WorkerPool:
+    """Hands out workers, warm ones first, and keeps ``reserve_size`` of them ready."""
+
+    def __init__(self, machine: SparkMachine, work_dir: Path, reserve_size: int, parallel: int) -> None:
+        self._machine = machine
+        self._work_dir = work_dir
+        self._reserve_size = reserve_size
+        self._slots = threading.BoundedSemaphore(parallel)
+        self._lock = threading.Condition()
+        self._reserve: list[WorkerProcess] = []
+        self._all: list[WorkerProcess] = []
+        self._active = 0
+        self._quiet_since = 0.0
+        self._closed = False
+
+    def start(self) -> None:
+        """Make the class archive if there is none, then keep the reserve full, on a thread of its own."""
+        self._work_dir.mkdir(parents=True, exist_ok=True)
+        if self._reserve_size:
+            threading.Thread(target=self._keep_reserve, daemon=True, name="glue-reserve").start()
+
+    @contextmanager
+    def worker(self) -> Iterator[WorkerProcess]:
+        """A worker for one job, once a slot is free: a warm one, else one warming up, else a new one."""
+        with self._slots:
+            with self._lock:
+                self._active += 1
+                self._reserve.sort(key=lambda worker: not worker.ready.is_set())
+                worker = self._reserve.pop(0) if self._reserve else None
+            try:
+                worker = worker or self._spawn()
+                yield worker
+            finally:
+                if worker is not None:
+                    self._discard(worker)
+                with self._lock:
+                    self._active -= 1
+                    self._quiet_since = time.monotonic()
+                    self._lock.notify_all()
+
+    def ready_count(self) -> int:
+        """How many workers are warm and free."""
+        with self._lock:
+            return sum(worker.ready.is_set() for worker in self._reserve)
+
+    def close(self) -> None:
+        """Kill every worker."""
+        with self._lock:
+            self._closed = True
+            workers = list(self._all)
+            self._lock.notify_all()
+        for worker in workers:
+            worker.remove()
+
+    def _discard(self, worker: WorkerProcess) -> None:
+        worker.remove()
+        with self._lock:
+            self._all.remove(worker)
+
+    def _keep_reserve(self) -> None:
+        if not self._machine.archive.exists():
+            self._make_archive()
+        while self._wait_for_need():
+            worker = self._spawn()
+            worker.order(self._machine.warm_up_order(archive=False))
+            with self._lock:
+                self._reserve.append(worker)
+            worker.ready.wait(START_SECONDS)
+            if worker.process.poll() is not None:
+                self._report_failed_warm_up(worker)
+                return
+
+    def _wait_for_need(self) -> bool:
+        """Block until a worker is lacking and no job has run for a while; False when the twin stops."""
+        with self._lock:
+            while not self._closed:
+                quiet = time.monotonic() - self._quiet_since
+                if self._active == 0 and len(self._reserve) < self._reserve_size:
+                    if quiet >= QUIET_SECONDS:
+                        return True
+                    self._lock.wait(QUIET_SECONDS - quiet)
+                else:
+                    self._lock.wait()
+        return False
+
+    def _make_archive(self) -> None:
+        """One worker at low priority whose JVM leaves its loaded classes in a file for all later ones."""
+        partial = self._machine.archive.with_suffix(f".{uuid.uuid4().hex[:8]}")
+        worker = self._spawn(write_archive=partial)
+        worker.order(self._machine.warm_up_order(archive=True))
+        worker.done.wait(START_SECONDS)
+        worker.process.wait(START_SECONDS)
+        if partial.exists():
+            partial.rename(self._machine.archive)
+            self._discard(worker)
+        else:
+            self._report_failed_warm_up(worker)
+
+    def _report_failed_warm_up(self, worker: WorkerProcess) -> None:
+        if not self._closed:
+            reason = "\n".join(worker.output("stderr")[-15:])
+            log.error("The warm-up of a Glue worker failed; jobs start cold from now on.\n%s", reason)
+            with self._lock:
+                self._reserve = [other for other in self._reserve if other is not worker]
+            self._discard(worker)
+
+    def _spawn(self, write_archive: Path | None = None) -> WorkerProcess:
+        directory = self._work_dir / uuid.uuid4().hex[:12]
+        (directory / "tmp").mkdir(parents=True)
+        read_fd, write_fd = os.pipe()
+        with (directory / "stdout.log").open("ab") as out, (directory / "stderr.log").open("ab") as err:
+            process = subprocess.Popen(
+                self._machine.command(write_fd),
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=err,
+                cwd=directory,
+                env=self._machine.environment(directory, write_archive),
+                pass_fds=(write_fd,),
+                start_new_session=True,
+            )
+        os.close(write_fd)
+        worker = WorkerProcess(process, cast("IO[bytes]", process.stdin), directory, read_fd)
+        with self._lock:
+            self._all.append(worker)
+        worker.listen()
+        return worker
