@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -45,8 +46,12 @@ class Context:
     project_root: Path
     admin_credentials: Credentials = field(default_factory=dict)
     _base_handlers: dict[str, Any] = field(default_factory=dict)
-    _ready: list[Callable[[], None]] = field(default_factory=list)
-    _shutdown: list[Callable[[], None]] = field(default_factory=list)
+    ready_actions: list[Callable[[], None]] = field(default_factory=list)
+    shutdown_actions: list[Callable[[], None]] = field(default_factory=list)
+    events_seen: int = 0
+    _events: threading.Condition = field(default_factory=threading.Condition)
+    _session: boto3.session.Session = field(default_factory=boto3.session.Session)
+    _session_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._base_handlers.update(self.app.SERVICE_HANDLERS)
@@ -78,24 +83,31 @@ class Context:
 
     def role_client(self, service: str, role_arn: str, session_name: str, principal: str | None = None) -> Any:
         """A boto3 client of ``service`` that acts as the role, over HTTPS."""
-        return self._client(service, self.role_session(role_arn, session_name, principal))
+        return self.client(service, self.role_session(role_arn, session_name, principal))
 
     def admin_client(self, service: str) -> Any:
         """A boto3 client of ``service`` that acts as the twin's administrator, over HTTPS."""
-        return self._client(service, self.admin_credentials)
+        return self.client(service, self.admin_credentials)
 
-    def _client(self, service: str, credentials: Credentials) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint,
-            region_name=self.region,
-            verify=str(self.ca_bundle),
-            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-            aws_session_token=credentials.get("AWS_SESSION_TOKEN"),
+    def client(self, service: str, credentials: Credentials) -> Any:
+        """A boto3 client of ``service`` with these credentials, over HTTPS."""
+        config = Config(
+            read_timeout=900,
             # One attempt: who calls for a state machine or a job must see the first answer, as on AWS's side.
-            config=Config(read_timeout=900, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+            retries={"total_max_attempts": 1},
+            s3={"addressing_style": "path"},
         )
+        with self._session_lock:  # a boto3 session may not make two clients at once
+            return self._session.client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=self.region,
+                verify=str(self.ca_bundle),
+                aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+                aws_session_token=credentials.get("AWS_SESSION_TOKEN"),
+                config=config,
+            )
 
     def _require_role(self, role_arn: str, service: str | None) -> None:
         from ministack.services import iam
@@ -133,8 +145,23 @@ class Context:
 
     def emit_event(self, source: str, detail_type: str, detail: JsonObject, resources: Iterable[str] = ()) -> None:
         """Put one event on the default bus, as an AWS service does (``source`` like ``aws.glue``)."""
+        from ministack.services import eventbridge
+
         entry = {"Source": source, "DetailType": detail_type, "Detail": json.dumps(detail, default=str)}
-        self.call("events", "PutEvents", {"Entries": [{**entry, "Resources": list(resources)}]}, "AWSEvents")
+        # Not through PutEvents: that refuses a source of AWS's own, from anybody.
+        eventbridge._put_events({"Entries": [{**entry, "Resources": list(resources)}]}, allow_aws_source=True)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let everybody who waits for an event look again."""
+        with self._events:
+            self.events_seen += 1
+            self._events.notify_all()
+
+    def wait_for_event(self, seen: int, seconds: float) -> None:
+        """Wait until an event came after ``events_seen`` was ``seen``, or the time is over."""
+        with self._events:
+            self._events.wait_for(lambda: self.events_seen > seen, timeout=seconds)
 
     def put_logs(self, group: str, stream: str, lines: Iterable[str]) -> None:
         """Append lines to a log stream, making group and stream where they are missing."""
@@ -157,11 +184,11 @@ class Context:
 
     def on_ready(self, action: Callable[[], None]) -> None:
         """Run ``action`` on a thread of its own once the server answers and the administrator exists."""
-        self._ready.append(action)
+        self.ready_actions.append(action)
 
     def on_shutdown(self, action: Callable[[], None]) -> None:
         """Run ``action`` when the twin stops; it must end what it started within five seconds."""
-        self._shutdown.append(action)
+        self.shutdown_actions.append(action)
 
 
 def _trusts(document: str | JsonObject, service: str) -> bool:

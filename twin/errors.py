@@ -13,6 +13,22 @@ class UpgradeError(TwinError):
     """The emulator below lacks a name the twin hooks into."""
 
 
+class StartError(TwinError):
+    """The twin could not start listening."""
+
+
+class DeployError(TwinError):
+    """A build, deployment or deletion did not succeed."""
+
+
+class UnknownPropertyError(TwinError):
+    """A template uses a resource type or property the twin has no word on."""
+
+
+class RefusedError(TwinError):
+    """AWS would refuse this, so the twin does too."""
+
+
 class RoleUnusableError(TwinError):
     """A role is missing, or does not trust who wants to assume it."""
 

@@ -1,0 +1,23 @@
+"""IAM: every policy AWS manages, from moto's copy of them."""
+
+from __future__ import annotations
+
+import json
+from types import ModuleType
+
+from twin import hooks
+from twin.context import Context
+
+
+def install(_app: ModuleType, _context: Context) -> None:
+    """Add the managed policies ministack does not know (it has some forty of AWS's fifteen hundred)."""
+    from ministack.services import iam
+    from moto.iam.aws_managed_policies import aws_managed_policies_data as managed
+
+    hooks.require(iam, "_AWS_MANAGED_POLICY_PREFIX", "_aws_managed_policies", "_make_aws_managed_record", "_roles")
+    for policy_name, policy in (json.loads(managed) if isinstance(managed, str) else managed).items():
+        name = policy.get("Path", "/").lstrip("/") + policy_name
+        arn = iam._AWS_MANAGED_POLICY_PREFIX + name
+        if arn not in iam._aws_managed_policies:
+            document = json.dumps(policy["Document"])
+            iam._aws_managed_policies[arn] = iam._make_aws_managed_record(name, document)
