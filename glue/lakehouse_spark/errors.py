@@ -2,9 +2,12 @@
 
     JobError
     ├── NotPublished      main is not what the run's branch was
-    ├── BadPlan           the compiled contract asks for something this job cannot do
+    ├── BadPlan           the compiled contract or the manifest asks for something this job cannot do
+    ├── CountsDiffer      rows written and rows counted are not the same
+    ├── StillChanging     files changed again and again while they were read
     ├── ModelBroken       a Gold model's result is not what its header promises
-    └── RefreshFailed     some models of a refresh run could not be refreshed
+    ├── RefreshFailed     some models of a refresh run could not be refreshed
+    └── JobFailed         what the job raises at its end, after failure.json was written
 """
 
 from __future__ import annotations
@@ -19,7 +22,15 @@ class NotPublished(JobError):
 
 
 class BadPlan(JobError):
-    """The plan asks for something this job cannot do; the sentence says what."""
+    """The plan or manifest asks for something this job cannot do; the sentence says what."""
+
+
+class CountsDiffer(JobError):
+    """The audit found other row counts in the written snapshot than in the counted frame."""
+
+
+class StillChanging(JobError):
+    """Files changed again each time the run left the changed ones out."""
 
 
 class ModelBroken(JobError):
@@ -28,3 +39,7 @@ class ModelBroken(JobError):
 
 class RefreshFailed(JobError):
     """Some models of a refresh run could not be refreshed; the report says which and why."""
+
+
+class JobFailed(JobError):
+    """The end of a failed job: names the step and the kind of error, never a value."""
