@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from lakehouse_cli.commands import files, query, sample, status, twin
+from lakehouse_cli.commands import contracts, demo, files, quarantine, query, sample, status, twin
 
 
 def register(app: typer.Typer) -> None:
     """Add every sub-command to the app, in the order in which ``--help`` lists them."""
+    app.command()(demo.demo)
     app.add_typer(twin.app, name="twin")
     app.command()(sample.sample)
     app.command()(files.put)
@@ -16,3 +17,5 @@ def register(app: typer.Typer) -> None:
     app.command()(status.status)
     app.command()(status.runs)
     app.command()(query.query)
+    app.command()(quarantine.quarantine)
+    app.command()(contracts.check)

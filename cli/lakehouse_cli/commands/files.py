@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from lakehouse.store import Item
@@ -53,10 +54,12 @@ def put(
         output.stdout().print(output.table(None, ["dataset", "key", "size", "version"], rows, right=["size"]))
 
 
-def follow(lake: Lake, stored: list[upload.Stored], timeout_seconds: float) -> list[Item]:
-    """Wait for what was put, showing each step; returns the ledger's items."""
+def follow(
+    lake: Lake, stored: list[upload.Stored], timeout_seconds: float, console: Console | None = None
+) -> list[Item]:
+    """Wait for what was put, showing each step (on stderr unless told where); returns the ledger's items."""
     files = [(item.dataset, item.key, item.version_id) for item in stored]
-    with progress.shown("on the way to Gold") as tell:
+    with progress.shown("on the way to Gold", console) as tell:
         return Watch(lake, ledger_of(lake), tell).until_files_are_through(files, timeout_seconds)
 
 
