@@ -1,0 +1,1 @@
+"""The lakehouse's hands: what speaks to AWS. boto3 is imported nowhere else."""

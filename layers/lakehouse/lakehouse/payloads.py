@@ -1,0 +1,110 @@
+"""The payloads between state machines and functions, in camelCase outside and snake_case inside."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class Payload(BaseModel):
+    """The base of all payloads."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+    def dump(self) -> dict[str, object]:
+        """The payload as JSON's types, with its outside names."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class RunRequest(Payload):
+    """The input of an execution: which run of which writer. ``dataset`` is '' for refresh."""
+
+    run_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")
+    writer: str = Field(pattern=r"^(refresh|promote:[a-z][a-z0-9_]{0,62})$")
+    dataset: str = ""
+
+
+class ClaimResult(RunRequest):
+    """What a promote run has to do: pointers and counts only."""
+
+    claimed: int
+    size_bytes: int
+    manifest: str
+    report: str
+    plan: str
+    assets_prefix: str
+    crawl: bool
+    workers: int
+    timeout_minutes: int
+
+
+class CompleteRequest(RunRequest):
+    """The end of a run. ``report`` is the key the job wrote its report to."""
+
+    report: str = ""
+
+
+class CompleteResult(RunRequest):
+    """What a run brought. ``next`` is the run that follows at once, or ''."""
+
+    promoted: int = 0
+    rejected: int = 0
+    superseded: int = 0
+    deleted: int = 0
+    waiting: int = 0
+    rows: int = 0
+    silver_rows: int = 0
+    quarantined_rows: int = 0
+    superseded_rows: int = 0
+    models: int = 0
+    skipped: int = 0
+    changed: bool = False
+    next: str = ""
+
+
+class PlanResult(RunRequest):
+    """What a refresh run has to do."""
+
+    models: int
+    manifest: str
+    report: str
+    assets_prefix: str
+    workers: int
+    timeout_minutes: int
+
+
+class RecoverResult(RunRequest):
+    """What recovery did: ``stale``, ``completed``, ``requeued``, ``waiting`` or ``held``."""
+
+    outcome: str
+    failure_class: str = ""
+    files: int = 0
+    failed_files: int = 0
+    next: str = ""
+
+
+class SweepResult(Payload):
+    """Run or writer names by what the sweep did with them."""
+
+    started: list[str] = Field(default_factory=list)
+    recovered: list[str] = Field(default_factory=list)
+    failed: dict[str, str] = Field(default_factory=dict)
+
+
+class ReconcileRequest(Payload):
+    """Which dataset to compare ('' for all), from where; ``follow`` lets the function call itself again."""
+
+    dataset: str = ""
+    cursor: str = ""
+    follow: bool = True
+    listed: int = 0
+    registered: int = 0
+    reopened: int = 0
+    resumed: int = 0
+    ignored: int = 0
+
+
+class ReconcileResult(ReconcileRequest):
+    """Counts so far, and whether that was all. If not, call again with this as the request."""
+
+    done: bool
