@@ -25,11 +25,11 @@ MISSING_TABLE = re.compile("TABLE_NOT_FOUND|does not exist", re.IGNORECASE)
 
 # The table's name has passed DATASET_PATTERN: nothing but small letters, digits and underscores gets in.
 RULES_SQL = (
-    f"SELECT rule, count(*) AS row_count FROM {{table}} CROSS JOIN UNNEST({BROKEN_RULES}) AS t (rule) "
+    f"SELECT rule, count(*) AS row_count FROM {{table}} CROSS JOIN UNNEST({BROKEN_RULES}) AS t (rule) "  # noqa: S608
     "GROUP BY rule ORDER BY row_count DESC, rule"
 )
 ROWS_SQL = (
-    f"SELECT {SOURCE_KEY}, {SOURCE_ROW}, array_join({BROKEN_RULES}, ', ') AS broken_rules, {RAW_RECORD} "
+    f"SELECT {SOURCE_KEY}, {SOURCE_ROW}, array_join({BROKEN_RULES}, ', ') AS broken_rules, {RAW_RECORD} "  # noqa: S608
     f"FROM {{table}} ORDER BY {INGESTED_AT} DESC, {SOURCE_KEY}, {SOURCE_ROW} LIMIT {{limit}}"
 )
 
