@@ -30,6 +30,7 @@ OTHER_SERVICES = ("twin.glue", "twin.athena")
 """Installed where they exist; one that exists and fails to import stops the start."""
 _FOREIGN_TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
 READY_SECONDS = 30
+CLOSING_SECONDS = 5
 
 
 def serve(settings: Settings) -> None:
@@ -52,10 +53,7 @@ def serve(settings: Settings) -> None:
     )
     for service in _services():
         service.install(app, context)
-    try:
-        asyncio.run(_run(app, settings, context))
-    finally:
-        _shut_down(settings, context)
+    asyncio.run(_run(app, settings, context))
 
 
 def _services() -> list[ModuleType]:
@@ -74,7 +72,7 @@ async def _run(app: ModuleType, settings: Settings, context: Context) -> None:
     config.keep_alive_timeout = 75
     config.loglevel = settings.log_level
     config.graceful_timeout = 1
-    stop = asyncio.Event()
+    stop, closing = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -83,14 +81,26 @@ async def _run(app: ModuleType, settings: Settings, context: Context) -> None:
     def become_ready() -> None:
         try:
             _become_ready(settings, context)
-        except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
+        except BaseException as error:  # noqa: BLE001 - told below, from the main thread
             failure.append(error)
             loop.call_soon_threadsafe(stop.set)
 
+    serving = asyncio.create_task(hypercorn_serve(app.app, config, shutdown_trigger=closing.wait))
     threading.Thread(target=become_ready, name="twin-ready", daemon=True).start()
-    await hypercorn_serve(app.app, config, shutdown_trigger=stop.wait)
-    if failure:
-        raise failure[0]
+    await asyncio.wait([asyncio.create_task(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.to_thread(_shut_down, settings, context)
+    # Connections that are still open break off: that is no error any more.
+    loop.set_exception_handler(lambda *_: None)
+    closing.set()
+    await asyncio.wait([serving], timeout=CLOSING_SECONDS)
+    if not failure and serving.done() and (error := serving.exception()):
+        failure.append(error)
+    for error in failure:
+        log.error("The twin ended because of an error.", exc_info=error)
+    shutil.rmtree(settings.state_dir / "tmp", ignore_errors=True)
+    # The emulator's threads may sit in waits of minutes, and the interpreter would wait for them.
+    sys.stdout.flush()
+    os._exit(1 if failure else 0)
 
 
 def _become_ready(settings: Settings, context: Context) -> None:
@@ -112,7 +122,6 @@ def _shut_down(settings: Settings, context: Context) -> None:
     settings.endpoint_file.unlink(missing_ok=True)
     for action in reversed(context.shutdown_actions):
         _attempt(action)
-    shutil.rmtree(settings.state_dir / "tmp", ignore_errors=True)
 
 
 def _attempt(action: Callable[[], None]) -> None:

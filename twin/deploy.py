@@ -1,0 +1,161 @@
+"""Builds and deploys the project's template to the running twin, with the SAM CLI and its own configuration file."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from twin.errors import DeployError
+from twin.settings import PROFILE, Settings
+
+JsonObject = dict[str, Any]
+DEFAULT_ENVIRONMENT = "dev"
+"""The environment that ``samconfig.toml`` calls ``default``, so that a bare ``sam deploy`` means it."""
+POLL_DELAY_SECONDS = 1
+"""How often the SAM CLI looks at the stack; its default of five is meant for AWS."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One running twin and how to speak to it."""
+
+    settings: Settings
+    endpoint: JsonObject
+
+    @classmethod
+    def find(cls, settings: Settings) -> Target:
+        """The twin of a project folder. Raises ``DeployError`` when none runs."""
+        if not settings.endpoint_file.exists():
+            raise DeployError("No twin is running here: start one with `lakehouse twin up` (or python -m twin serve).")
+        return cls(settings, json.loads(settings.endpoint_file.read_text()))
+
+    @property
+    def artifact_bucket(self) -> str:
+        """Where the SAM CLI puts what it packages."""
+        return f"sam-artifacts-{self.endpoint['account']}-{self.endpoint['region']}"
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment with the twin's profile in place of any other AWS setting."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and k != "PYTHONPATH"}
+        return {
+            **kept,
+            # The functions' interpreter must be on PATH for `sam build`.
+            "PATH": os.pathsep.join([str(self.settings.project_root / ".venv" / "bin"), kept["PATH"]]),
+            "AWS_PROFILE": PROFILE,
+            "AWS_CONFIG_FILE": self.endpoint["config_file"],
+            "AWS_SHARED_CREDENTIALS_FILE": self.endpoint["credentials_file"],
+            "AWS_CA_BUNDLE": self.endpoint["ca_bundle"],
+            "SAM_CLI_POLL_DELAY": str(POLL_DELAY_SECONDS),
+            "SAM_CLI_TELEMETRY": "0",
+            "LAYER_PYTHON": python_version(self.settings),
+            "LAYER_PLATFORM": platform.machine(),
+        }
+
+    def client(self, service: str) -> Any:
+        """A boto3 client as the twin's administrator."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint["endpoint"],
+            region_name=self.endpoint["region"],
+            verify=self.endpoint["ca_bundle"],
+            aws_access_key_id=self.endpoint["access_key"],
+            aws_secret_access_key=self.endpoint["secret_key"],
+        )
+
+
+def deploy(
+    settings: Settings, environment: str = "dev", template: str = "template.yaml", extra: Sequence[str] = ()
+) -> dict[str, str]:
+    """Build, deploy and report; returns the stack's outputs. ``extra``: more ``Key=Value`` parameters.
+
+    Raises ``DeployError`` when a step fails; what the step said is on standard output by then.
+    """
+    target = Target.find(settings)
+    configured = configuration(settings, environment)
+    began = time.monotonic()
+    built = build(target, template)
+    target.client("s3").create_bucket(Bucket=target.artifact_bucket)
+    overrides = [*configured["parameter_overrides"], *runtime_parameters(settings), *extra]
+    _sam(
+        target,
+        "deploy",
+        ["--template-file", str(built), "--stack-name", configured["stack_name"]]
+        + ["--s3-bucket", target.artifact_bucket, "--s3-prefix", configured["stack_name"]]
+        + ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
+        + ["--capabilities", *configured["capabilities"], "--tags", *configured["tags"]]
+        + ["--parameter-overrides", *overrides],
+    )
+    outputs = stack_outputs(target, configured["stack_name"])
+    sys.stdout.write(f"twin: {configured['stack_name']} is deployed ({time.monotonic() - began:.0f} s)\n")
+    return outputs
+
+
+def delete(settings: Settings, environment: str = "dev") -> None:
+    """Delete the stack with the SAM CLI, which also removes what it packaged."""
+    target = Target.find(settings)
+    stack = configuration(settings, environment)["stack_name"]
+    region = target.endpoint["region"]
+    _sam(target, "delete", ["--stack-name", stack, "--no-prompts", "--region", region])
+
+
+def build(target: Target, template: str) -> Path:
+    """Run ``sam build`` (the layer's dependencies come from its makefile's cache); returns the built template."""
+    folder = target.settings.state_dir / "build"
+    parameters = runtime_parameters(target.settings)
+    arguments = ["--template", template, "--build-dir", str(folder), "--parameter-overrides", *parameters]
+    _sam(target, "build", [*arguments, "--parallel"])
+    return folder / "template.yaml"
+
+
+def configuration(settings: Settings, environment: str) -> JsonObject:
+    """Parameters of ``sam deploy`` for an environment, from ``samconfig.toml``."""
+    file = settings.project_root / "samconfig.toml"
+    tables = tomllib.loads(file.read_text()) if file.exists() else {}
+    table = tables.get("default" if environment == DEFAULT_ENVIRONMENT else environment)
+    if not table:
+        raise DeployError(f"samconfig.toml has no environment {environment!r}.")
+    parameters: JsonObject = table["deploy"]["parameters"]
+    return parameters
+
+
+def runtime_parameters(settings: Settings) -> list[str]:
+    """The template's runtime and processor for this machine."""
+    architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    return [f"LambdaRuntime=python{python_version(settings)}", f"LambdaArchitecture={architecture}"]
+
+
+def python_version(settings: Settings) -> str:
+    """Major and minor version of the interpreter that runs the functions."""
+    command = [str(settings.project_python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def stack_outputs(target: Target, stack: str) -> dict[str, str]:
+    """The outputs of a deployed stack."""
+    [described] = target.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+
+
+def _sam(target: Target, command: str, arguments: list[str]) -> None:
+    sam = shutil.which("sam", path=str(target.settings.project_root / ".tools" / "sam" / "bin"))
+    if sam is None:
+        raise DeployError("The SAM CLI is not installed. Run: make setup")
+    sys.stdout.write(f"twin: sam {command}\n")
+    sys.stdout.flush()
+    ended = subprocess.run(
+        [sam, command, *arguments], cwd=target.settings.project_root, env=target.environment(), check=False
+    )
+    if ended.returncode != 0:
+        raise DeployError(f"`sam {command}` ended with code {ended.returncode}; what it said is above.")
