@@ -9,11 +9,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lakehouse.words import quarantine_table
+from lakehouse_cli.sample import DATASETS, write_sample
 from tests.twin.lake import TwinLake
+from tests.twin.sample import sample_files
 
 ROOT = Path(__file__).resolve().parents[2]
 TWIN_PYTHON = ROOT / ".tools" / "twin" / "bin" / "python"
@@ -72,8 +77,56 @@ def deploy(**variables: str) -> str:
     return done.stdout
 
 
+@dataclass(frozen=True)
+class Figures:
+    """What the lake held right after the sample lake had landed, and before any other test changed it."""
+
+    silver: dict[str, int]
+    quarantined: dict[str, int]
+    missing_departures: int
+    ua_flights: int
+    ua_mean_dep_delay: float
+    gold_tables: list[str]
+    gold_rows: dict[str, int]
+    files: list[dict[str, Any]]
+    runs: dict[str, list[dict[str, Any]]]
+
+
+UA = (
+    "SELECT sum(flights), sum(dep_delay_minutes) / sum(CAST(departures AS double)) "
+    "FROM carrier_punctuality_daily WHERE carrier = 'UA'"
+)
+
+
 @pytest.fixture(scope="session")
-def lake(twin: dict[str, str]) -> TwinLake:
-    """The deployed lake."""
+def figures(deployed: TwinLake, tmp_path_factory: pytest.TempPathFactory) -> Figures:
+    """The sample lake, put and settled, and what it then held."""
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(folder)
+    items = deployed.settle(deployed.put_all(sample_files(folder)))
+    gold = sorted(row[0] for row in deployed.query("SHOW TABLES", "gold"))
+    ua_flights, ua_mean = deployed.query(UA, "gold")[0]
+    return Figures(
+        silver={name: deployed.count(name) for name in DATASETS},
+        quarantined={name: deployed.count(quarantine_table(name)) for name in DATASETS},
+        missing_departures=deployed.query("SELECT count(*) FROM flights WHERE dep_time IS NULL")[0][0],
+        ua_flights=int(ua_flights),
+        ua_mean_dep_delay=float(ua_mean),
+        gold_tables=gold,
+        gold_rows={name: deployed.count(name, "gold") for name in gold},
+        files=list(items.values()),
+        runs={name: deployed.runs(f"promote:{name}") for name in DATASETS},
+    )
+
+
+@pytest.fixture(scope="session")
+def lake(deployed: TwinLake, figures: Figures) -> TwinLake:
+    """The deployed lake with the sample lake in it."""
+    return deployed
+
+
+@pytest.fixture(scope="session")
+def deployed(twin: dict[str, str]) -> TwinLake:
+    """The deployed lake, empty."""
     deploy()
     return TwinLake.find(ROOT / STATE_DIR / "endpoint.json")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import boto3
 
@@ -67,6 +71,54 @@ class TwinLake:
         answer = self.client("s3").put_object(Bucket=self.cli.name("BronzeBucketName"), Key=key, Body=data)
         return key.partition("/")[0], key, answer["VersionId"]
 
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """While it lasts, no object that is written is announced."""
+        events, rule = self.client("events"), f"{STACK}-arrivals"
+        events.disable_rule(Name=rule)
+        try:
+            yield
+        finally:
+            events.enable_rule(Name=rule)
+
+    def announce(self, *files: File, sequencers: Iterable[str] = ()) -> None:
+        """Send what S3 sends when these versions are created, in this order, each as a message of its own."""
+        queue, numbers = self.cli.name("IntakeQueueUrl"), [*sequencers] or [""] * len(files)
+        for file, sequencer in zip(files, numbers, strict=True):
+            body = json.dumps(self.event(file, sequencer))
+            self.client("sqs").send_message(QueueUrl=queue, MessageBody=body)
+
+    def event(self, file: File, sequencer: str = "") -> dict[str, Any]:
+        """The event by which S3 announces an object version through EventBridge."""
+        _, key, version_id = file
+        bucket = self.cli.name("BronzeBucketName")
+        head = self.client("s3").head_object(Bucket=bucket, Key=key, VersionId=version_id)
+        return {
+            "version": "0",
+            "id": f"{hash(file) & 0xFFFFFFFF:08x}-0000-4000-8000-000000000000",
+            "detail-type": "Object Created",
+            "source": "aws.s3",
+            "account": self.endpoint.account,
+            "time": f"{head['LastModified']:%Y-%m-%dT%H:%M:%SZ}",
+            "region": self.endpoint.region,
+            "resources": [f"arn:aws:s3:::{bucket}"],
+            "detail": {
+                "version": "0",
+                "bucket": {"name": bucket},
+                "object": {
+                    "key": key,
+                    "size": head["ContentLength"],
+                    "etag": head["ETag"].strip('"'),
+                    "version-id": version_id,
+                    "sequencer": sequencer or f"{head['LastModified']:%Y%m%d%H%M%S}",
+                },
+                "request-id": "0000000000000000",
+                "requester": self.endpoint.account,
+                "source-ip-address": "127.0.0.1",
+                "reason": "PutObject",
+            },
+        }
+
     def settle(self, files: Iterable[File], seconds: float = SETTLE_SECONDS) -> dict[str, Item]:
         """Wait until these files are through and Gold has seen them; returns their ledger items by key."""
         watch = Watch(self.cli, self.core.ledger, self.steps.append)
@@ -81,6 +133,89 @@ class TwinLake:
     def rest(self, seconds: float = SETTLE_SECONDS) -> None:
         """Wait until no writer has anything to do."""
         Watch(self.cli, self.core.ledger, self.steps.append).until_at_rest(seconds)
+
+    def put_all(self, files: Iterable[tuple[str, bytes | str]]) -> list[File]:
+        """Put several files at once."""
+        with ThreadPoolExecutor(16) as pool:
+            return list(pool.map(lambda file: self.put(*file), files))
+
+    def deliver(self, bodies: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """Hand messages to intake in one batch, as its queue does; returns its answer."""
+        records = [
+            {
+                "messageId": f"{number:08x}-0000-4000-8000-000000000000",
+                "receiptHandle": "none",
+                "body": json.dumps(body),
+                "attributes": {
+                    "ApproximateReceiveCount": "1",
+                    "SentTimestamp": "0",
+                    "SenderId": "AIDATEST",
+                    "ApproximateFirstReceiveTimestamp": "0",
+                },
+                "messageAttributes": {},
+                "md5OfBody": "",
+                "eventSource": "aws:sqs",
+                "eventSourceARN": f"arn:aws:sqs:us-east-1:{self.endpoint.account}:{STACK}-intake",
+                "awsRegion": self.endpoint.region,
+            }
+            for number, body in enumerate(bodies)
+        ]
+        return self.invoke("intake", {"Records": records})
+
+    def invoke(self, function: str, payload: dict[str, Any]) -> Any:
+        """Call one of the functions; its error fails the test."""
+        answer = self.client("lambda").invoke(
+            FunctionName=f"{STACK}-{function}", Payload=json.dumps(payload).encode()
+        )
+        text = answer["Payload"].read().decode()
+        assert "FunctionError" not in answer, text
+        return json.loads(text)
+
+    def notification_record(self, file: File) -> dict[str, Any]:
+        """One record of S3's direct notification, whose key is URL-encoded."""
+        event = self.event(file)["detail"]
+        item = event["object"]
+        return {
+            "eventVersion": "2.3",
+            "eventSource": "aws:s3",
+            "awsRegion": self.endpoint.region,
+            "eventTime": self.event(file)["time"],
+            "eventName": "ObjectCreated:Put",
+            "s3": {
+                "bucket": {"name": event["bucket"]["name"]},
+                "object": {
+                    "key": quote_plus(item["key"], safe="/"),
+                    "size": item["size"],
+                    "eTag": item["etag"],
+                    "versionId": item["version-id"],
+                    "sequencer": item["sequencer"],
+                },
+            },
+        }
+
+    def until(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+        """Wait until a condition holds; the test fails if it does not in time."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+            time.sleep(0.05)
+
+    def until_claimed(self, file: File) -> None:
+        """Wait until a run has claimed a file."""
+
+        def claimed() -> bool:
+            item = self.core.ledger.version(file[1], file[2])
+            return item is not None and item["state"] != "PENDING"
+
+        self.until(claimed, f"{file[1]} is claimed")
+
+    def settle_ledger(self, files: Iterable[File], seconds: float = 60) -> dict[str, Item]:
+        """Wait until the ledger knows these files, whatever became of them; returns their items by key."""
+        pairs = [(key, version_id) for _, key, version_id in files]
+        self.until(
+            lambda: len(self.core.ledger.versions(pairs)) == len(pairs), "known to the ledger", seconds
+        )
+        return {item["key"]: item for item in self.core.ledger.versions(pairs).values()}
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -103,6 +238,48 @@ class TwinLake:
         for item in self.core.ledger.files(dataset):
             found.setdefault(item["key"], []).append(item["state"])
         return {key: sorted(states) for key, states in found.items()}
+
+    def bronze_text(self, key: str) -> str:
+        """The current content of an object in Bronze."""
+        return self._text("BronzeBucketName", key)
+
+    def operations_text(self, key: str) -> str:
+        """The content of an object in the operations bucket."""
+        return self._text("OperationsBucketName", key)
+
+    def _text(self, bucket: str, key: str) -> str:
+        answer = self.client("s3").get_object(Bucket=self.cli.name(bucket), Key=key)
+        return str(answer["Body"].read().decode())
+
+    def execution_input(self, run_id: str) -> dict[str, str]:
+        """What the execution of a promote run was started with."""
+        arn = self.cli.name("PromoteStateMachineArn").replace(":stateMachine:", ":execution:") + f":{run_id}"
+        return dict(json.loads(self.client("stepfunctions").describe_execution(executionArn=arn)["input"]))
+
+    def everything_said(self) -> Iterator[tuple[str, str]]:
+        """Place and text of all logs, items, execution histories and operations objects."""
+        logs = self.client("logs")
+        for group in self._all(logs, "describe_log_groups", "logGroups"):
+            for event in self._all(logs, "filter_log_events", "events", logGroupName=group["logGroupName"]):
+                yield group["logGroupName"], event["message"]
+        for table in ("LedgerTableName", "LineageTableName"):
+            for item in self._all(self.client("dynamodb"), "scan", "Items", TableName=self.cli.name(table)):
+                yield table, json.dumps(item, default=str)
+        states = self.client("stepfunctions")
+        for machine in ("PromoteStateMachineArn", "RefreshStateMachineArn"):
+            arn = self.cli.name(machine)
+            for execution in self._all(states, "list_executions", "executions", stateMachineArn=arn):
+                history = states.get_execution_history(executionArn=execution["executionArn"])
+                yield execution["name"], json.dumps(history["events"], default=str)
+        s3, bucket = self.client("s3"), self.cli.name("OperationsBucketName")
+        for entry in self._all(s3, "list_objects_v2", "Contents", Bucket=bucket):
+            if not entry["Key"].startswith("assets/"):
+                yield entry["Key"], self.operations_text(entry["Key"])
+
+    @staticmethod
+    def _all(client: Any, operation: str, field_name: str, **request: Any) -> Iterator[dict[str, Any]]:
+        for page in client.get_paginator(operation).paginate(**request):
+            yield from page.get(field_name, [])
 
     def runs(self, writer: str) -> list[Item]:
         """A writer's runs, oldest first."""

@@ -1,0 +1,50 @@
+"""A dataset nobody has written a contract for, and folders that are none (acceptance 5, peer 7)."""
+
+from __future__ import annotations
+
+from tests.twin.lake import TwinLake
+
+
+def test_an_unknown_dataset_is_crawled_and_lands_whole(lake: TwinLake) -> None:
+    item = lake.land("sensors/day=2026-01-01/a.csv", "id,reading,place\n1,2.5,north\n2,3.75,south\n")
+    assert (item["state"], item["silver_rows"]) == ("PROMOTED", 2)
+    assert lake.query("SELECT id, reading, place FROM sensors ORDER BY id") == [
+        [1, 2.5, "north"],
+        [2, 3.75, "south"],
+    ]
+    table = lake.client("glue").get_table(DatabaseName=lake.cli.name("BronzeDatabaseName"), Name="sensors")
+    assert [column["Name"] for column in table["Table"]["StorageDescriptor"]["Columns"]] == [
+        "id",
+        "reading",
+        "place",
+    ]
+
+
+def test_its_draft_contract_passes_check(lake: TwinLake, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from lakehouse.contracts import compile_contract, read_contract  # noqa: F401
+
+    lake.land("sensors/day=2026-01-02/b.csv", "id,reading,place\n3,4.5,east\n")
+    draft = lake.operations_text("drafts/sensors/contract.yaml")
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts" / "sensors.yaml").write_text(draft)
+    assert lake.check(tmp_path) == 0
+
+
+def test_what_belongs_to_no_dataset_is_ignored_with_the_reason(lake: TwinLake) -> None:
+    files = lake.put_all(
+        [
+            ("Not A Dataset/x.csv", "a\n1\n"),
+            ("lonely.csv", "a\n1\n"),
+            ("airlines/_SUCCESS", ""),
+            ("airlines/.hidden.csv", "a\n1\n"),
+            ("flights__quarantine/x.csv", "a\n1\n"),
+        ]
+    )
+    items = lake.settle_ledger(files)
+    assert {key: (item["state"], item["reason"]) for key, item in items.items()} == {
+        "Not A Dataset/x.csv": ("IGNORED", "the first folder's name is not a dataset's"),
+        "lonely.csv": ("IGNORED", "the object lies in no folder, so it belongs to no dataset"),
+        "airlines/_SUCCESS": ("IGNORED", "hidden: a part of the path starts with '.' or '_'"),
+        "airlines/.hidden.csv": ("IGNORED", "hidden: a part of the path starts with '.' or '_'"),
+        "flights__quarantine/x.csv": ("IGNORED", "the first folder's name is not a dataset's"),
+    }
