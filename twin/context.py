@@ -46,6 +46,8 @@ class Context:
     project_root: Path
     admin_credentials: Credentials = field(default_factory=dict)
     _base_handlers: dict[str, Any] = field(default_factory=dict)
+    callers: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
+    """By access key: how to end the processes that call with it (execution environments, Glue workers)."""
     ready_actions: list[Callable[[], None]] = field(default_factory=list)
     shutdown_actions: list[Callable[[], None]] = field(default_factory=list)
     events_seen: int = 0
@@ -117,6 +119,15 @@ class Context:
             raise RoleUnusableError(f"The role {role_arn} does not exist.")
         if service and not _trusts(role["AssumeRolePolicyDocument"], service):
             raise RoleUnusableError(f"The trust policy of {role_arn} does not allow {service} to assume it.")
+
+    def add_caller(self, credentials: Credentials, end: Callable[[], None]) -> None:
+        """Remember how to end a process that was given these credentials; ending twice must be harmless."""
+        self.callers.setdefault(credentials["AWS_ACCESS_KEY_ID"], []).append(end)
+
+    def kill_caller(self, access_key: str) -> None:
+        """End every process that calls with an access key."""
+        for end in self.callers.pop(access_key, []):
+            end()
 
     # --- Inside the process -----------------------------------------------------------------------
 

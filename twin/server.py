@@ -58,7 +58,7 @@ def serve(settings: Settings) -> None:
 
 def _services() -> list[ModuleType]:
     names = [*OWN_SERVICES, *(name for name in OTHER_SERVICES if importlib.util.find_spec(name))]
-    return [import_module(name) for name in names]
+    return [import_module(name) for name in (*names, "twin.faults")]  # faults come last: they stand in front
 
 
 async def _run(app: ModuleType, settings: Settings, context: Context) -> None:

@@ -119,6 +119,7 @@ class JobRunner:
         arguments = _merged_arguments(job, run)
         credentials = self._context.role_session(job["Role"], SESSION_NAME, "glue.amazonaws.com")
         with self._pool.worker() as worker:
+            self._context.add_caller(credentials, worker.kill)
             order = self._order(job, arguments, credentials, worker.directory)
             if run.stop_requested.is_set():
                 return "STOPPED", None

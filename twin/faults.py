@@ -1,0 +1,132 @@
+"""Faults on demand: who calls a service at a chosen moment dies, or is refused, once.
+
+A test writes ``faults.json`` in the twin's folder, a list of faults; each fires once and is then noted in
+``faults-fired.json``. A fault is ``{"id", "service", "call", "role", "when", "effect"}``:
+
+- ``call``: a regular expression over what is called: the action's name (``TransactWriteItems``), or for
+  services without one, such as S3, method and path (``PUT /bucket/runs/.*manifest``).
+- ``role``: the end of the name of the role that calls. ``skip``: how many matching calls pass before.
+- ``when``: ``before`` the call has its effect, or ``after`` it has, with the answer lost.
+- ``effect``: ``kill`` ends the caller's process (a Lambda environment or a Glue worker) as a power cut does;
+  any other text is the code of the error the caller gets instead of an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from twin import hooks
+from twin.context import Context
+
+Handler = Callable[..., Awaitable[tuple[int, dict[str, str], bytes]]]
+_ACCESS_KEY = re.compile(r"Credential=([A-Z0-9]+)/")
+FAULTS_FILE = "faults.json"
+FIRED_FILE = "faults-fired.json"
+KILLED_WAIT_SECONDS = 30
+
+
+@dataclass
+class _Armed:
+    """A fault that has not fired yet."""
+
+    spec: dict[str, Any]
+    skip: int
+
+    def meets(self, service: str, call: str, role: str) -> bool:
+        spec = self.spec
+        named = spec["service"] == service and role.endswith(spec.get("role", ""))
+        return named and re.search(spec["call"], call) is not None
+
+
+@dataclass
+class FaultBook:
+    """The armed faults, as the file says; read again whenever the file was replaced."""
+
+    folder: Path
+    _stamp: int = 0
+    _armed: list[_Armed] = field(default_factory=list)
+    _fired: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def due(self, service: str, call: str, role: str) -> dict[str, Any] | None:
+        """The fault that fires at this call, if one does."""
+        with self._lock:
+            self._read()
+            for armed in self._armed:
+                if not armed.meets(service, call, role):
+                    continue
+                if armed.skip > 0:
+                    armed.skip -= 1
+                    continue
+                self._armed.remove(armed)
+                self._fired.append(armed.spec["id"])
+                (self.folder / FIRED_FILE).write_text(json.dumps(self._fired))
+                return armed.spec
+        return None
+
+    def _read(self) -> None:
+        path = self.folder / FAULTS_FILE
+        stamp = path.stat().st_mtime_ns if path.exists() else 0
+        if stamp != self._stamp:
+            specs = json.loads(path.read_text()) if stamp else []
+            self._stamp, self._fired = stamp, []
+            self._armed = [_Armed(spec, int(spec.get("skip", 0))) for spec in specs]
+
+
+def install(app: ModuleType, context: Context) -> None:
+    """Put the faults in front of every service. Must be installed last."""
+    from ministack.services import sts
+
+    hooks.require(sts, "_sessions")
+    book = FaultBook(context.state_dir)
+    for name in (FAULTS_FILE, FIRED_FILE):
+        (context.state_dir / name).unlink(missing_ok=True)
+    for service, handler in list(app.SERVICE_HANDLERS.items()):
+        app.SERVICE_HANDLERS[service] = _with_faults(service, handler, book, context)
+
+
+def _with_faults(service: str, handler: Handler, book: FaultBook, context: Context) -> Handler:
+    async def wrapped(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Any:
+        found = _ACCESS_KEY.search(headers.get("authorization", ""))
+        access_key = found.group(1) if found else ""
+        role = _role(access_key)
+        fault = book.due(service, _call(method, path, headers), role) if role else None
+        if fault is None:
+            return await handler(method, path, headers, body, query)
+        if fault["when"] == "after":
+            await handler(method, path, headers, body, query)
+        if fault["effect"] == "kill":
+            context.kill_caller(access_key)
+            await asyncio.sleep(KILLED_WAIT_SECONDS)  # nobody is left to hear an answer
+        return _refusal(service, str(fault["effect"]))
+
+    return wrapped
+
+
+def _call(method: str, path: str, headers: dict[str, str]) -> str:
+    target = headers.get("x-amz-target", "")
+    return target.rpartition(".")[2] if target else f"{method} {path}"
+
+
+def _role(access_key: str) -> str:
+    """The name of the role a session belongs to, '' for users."""
+    from ministack.services import sts
+
+    arn = sts._sessions.get(access_key, {}).get("Arn", "")
+    return str(arn).split("/")[1] if ":assumed-role/" in str(arn) else ""
+
+
+def _refusal(service: str, code: str) -> tuple[int, dict[str, str], bytes]:
+    if service == "s3":
+        xml = f"<Error><Code>{code}</Code><Message>A fault that was asked for.</Message></Error>"
+        return 403, {"Content-Type": "application/xml"}, xml.encode()
+    text = json.dumps({"__type": code, "Code": code, "message": "A fault that was asked for."})
+    return 400, {"Content-Type": "application/x-amz-json-1.1"}, text.encode()
