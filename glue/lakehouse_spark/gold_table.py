@@ -1,4 +1,4 @@
-"""A Gold table on Iceberg: its marker, its creation with the first rows in it, and the overwriting of partitions."""
+"""A Gold table on Iceberg: its marker, its creation with rows in it, the overwriting of partitions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
 from lakehouse import words
@@ -31,7 +33,7 @@ TRANSFORMS: Final = {"year": F.years, "month": F.months, "day": F.days, "hour": 
 
 @dataclass(frozen=True)
 class Marker:
-    """What a Gold table says about its own state: by which run, from which inputs and which model it was made."""
+    """What a Gold table says of itself: by which run, from which inputs and which model it was made."""
 
     snapshot_id: int
     run_id: str
@@ -86,7 +88,7 @@ def read_at(spark: SparkSession, table: str, snapshot_id: int) -> DataFrame:
 def create(
     frame: DataFrame, table: str, plan: ModelPlan, location: str | None, summary: dict[str, str]
 ) -> None:
-    """Make the table with its rows in one commit, so that nobody ever reads it empty; ``summary`` is its marker."""
+    """Make the table and its rows in one commit, so that nobody reads it empty; ``summary`` is its marker."""
     writer = frame.writeTo(table).using("iceberg")
     for key, value in PROPERTIES.items():
         writer = writer.tableProperty(key, value)
@@ -103,9 +105,9 @@ def create(
 def overwrite(
     frame: DataFrame, table: str, branch: str, condition: Column | None, summary: dict[str, str]
 ) -> None:
-    """On ``branch``, replace the rows for which ``condition`` is true (None: all) by ``frame``, in one commit."""
+    """On ``branch``, replace the rows that satisfy ``condition`` (None: all) by ``frame``, in one commit."""
     writer = _with_summary(frame.writeTo(publish.branch_table(table, branch)), summary)
-    writer.overwrite(F.lit(True) if condition is None else condition)  # noqa: FBT003 - a literal, not a flag
+    writer.overwrite(F.lit(True) if condition is None else condition)
 
 
 def _with_summary(writer: Any, summary: dict[str, str]) -> Any:
@@ -120,6 +122,12 @@ def row_counts(spark: SparkSession, table: str, snapshot_id: int) -> tuple[int, 
     return int(summary.get("added-records") or 0), int(summary.get("deleted-records") or 0)
 
 
+def size_bytes(spark: SparkSession, table: str, snapshot_id: int) -> int:
+    """How large the files of a snapshot are, by its own summary."""
+    summary = publish.load_table(spark, table).snapshot(snapshot_id).summary()
+    return int(summary.get("total-files-size") or 0)
+
+
 def output_columns(frame: DataFrame) -> list[OutputColumn]:
     """The columns with Spark's names of their types, as a report lists them."""
     return [{"name": field.name, "type": field.dataType.simpleString()} for field in frame.schema.fields]
@@ -129,7 +137,7 @@ def output_columns(frame: DataFrame) -> list[OutputColumn]:
 
 
 def evolve(spark: SparkSession, table: str, frame: DataFrame, plan: ModelPlan) -> None:
-    """Give the table what the model's result has and it has not: new columns, wider types, another partitioning.
+    """Give the table what the model's result has and it lacks: columns, wider types, another partitioning.
 
     Raises ``BadPlan`` for a change that Iceberg cannot make to a table that holds rows.
     """
@@ -137,25 +145,18 @@ def evolve(spark: SparkSession, table: str, frame: DataFrame, plan: ModelPlan) -
     update = iceberg_table.updateSchema().unionByNameWith(_iceberg_schema(spark, frame))
     try:
         changed = not update.apply().sameSchema(iceberg_table.schema())
-    except _java_errors() as error:
+    except (Py4JJavaError, PySparkException) as error:
         raise BadPlan(
-            f"{plan['model']}: a column's type changed in a way an Iceberg table cannot follow; give it a new name"
+            "a column's type changed in a way that an Iceberg table cannot follow: give the column a new name"
         ) from error
     if changed:
         update.commit()
     _repartition(spark, iceberg_table, plan["partition_by"])
 
 
-def _java_errors() -> tuple[type[Exception], ...]:
-    from py4j.protocol import Py4JJavaError
-    from pyspark.errors import PySparkException
-
-    return (Py4JJavaError, PySparkException)
-
-
 def _iceberg_schema(spark: SparkSession, frame: DataFrame) -> Any:
     jvm = _jvm(spark)
-    return jvm.org.apache.iceberg.spark.SparkSchemaUtil.convert(frame._jdf.schema().asNullable())
+    return jvm.org.apache.iceberg.spark.SparkSchemaUtil.convert(frame._jdf.schema().asNullable())  # noqa: SLF001 - no public way
 
 
 def _repartition(spark: SparkSession, iceberg_table: Any, wanted: list[PartitionField]) -> None:
@@ -180,7 +181,7 @@ def _repartition(spark: SparkSession, iceberg_table: Any, wanted: list[Partition
 
 
 def aligned(spark: SparkSession, table: str, frame: DataFrame) -> DataFrame:
-    """``frame`` with the table's columns in the table's order and types; what the model no longer has is null."""
+    """``frame`` in the table's columns, order and types; a column that the model no longer has is null."""
     columns = [
         (F.col(f"`{field.name}`") if field.name in frame.columns else F.lit(None))
         .cast(field.dataType)
@@ -197,4 +198,4 @@ def _each(iterable: Any) -> Iterator[Any]:
 
 
 def _jvm(spark: SparkSession) -> Any:
-    return spark._jvm
+    return spark._jvm  # noqa: SLF001 - no public way

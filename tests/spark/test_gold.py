@@ -2,112 +2,32 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from pyspark.sql import SparkSession
 
-from lakehouse import words
-from lakehouse.words import GoldReport, ModelInput, ModelPlan
-from lakehouse_spark import gold, gold_table
+from lakehouse_spark import gold_frame, gold_table
 from lakehouse_spark.errors import RefreshFailed
-
-LAKE = gold.Lake("gold_test_silver", "gold_test_gold")
-FLIGHTS = LAKE.table("silver", "flights")
-CARRIERS = LAKE.table("silver", "carriers")
-DAILY = LAKE.table("gold", "daily")
-MONTHLY = LAKE.table("gold", "monthly")
-
-DAILY_SQL = """
-SELECT f.day, f.carrier, c.name, count(*) AS flights, sum(f.delay) AS delay
-FROM silver__flights f LEFT JOIN silver__carriers c ON c.carrier = f.carrier
-GROUP BY f.day, f.carrier, c.name
-"""
-MONTHLY_SQL = (
-    "SELECT cast(trunc(day, 'MM') AS date) AS month, sum(flights) AS flights FROM gold__daily GROUP BY 1"
+from tests.spark import gold_lake
+from tests.spark.gold_lake import (
+    CARRIERS,
+    DAILY,
+    DAILY_PLAN,
+    FLIGHTS,
+    LAKE,
+    MONTHLY,
+    MONTHLY_PLAN,
+    Run,
+    land,
+    model_input,
+    plan,
+    rows,
 )
-
-
-def model_input(
-    layer: Any, table: str, mapping: dict[str, str] | None = None, lookback: int = 0
-) -> ModelInput:
-    return {
-        "layer": layer,
-        "table": table,
-        "view": f"{layer}__{table}",
-        "mapping": mapping,
-        "lookback": lookback,
-    }
-
-
-def plan(model: str, sql: str, keys: list[str], inputs: list[ModelInput], **changes: Any) -> ModelPlan:
-    base: ModelPlan = {
-        "plan_version": 1,
-        "model": model,
-        "hash": "h1",
-        "description": "",
-        "sql": sql,
-        "keys": keys,
-        "partition_by": [],
-        "timezone": "UTC",
-        "inputs": inputs,
-        "columns": [],
-        "column_lineage": {},
-    }
-    return {**base, **changes}  # type: ignore[typeddict-item]
-
-
-DAILY_PLAN = plan(
-    "daily",
-    DAILY_SQL,
-    ["day", "carrier"],
-    [model_input("silver", "flights", {"day": "day"}), model_input("silver", "carriers")],
-    partition_by=[{"column": "day", "transform": "day"}],
-)
-MONTHLY_PLAN = plan("monthly", MONTHLY_SQL, ["month"], [model_input("gold", "daily")])
 
 
 @pytest.fixture
-def lake(spark: SparkSession) -> Iterator[SparkSession]:
-    for database in (LAKE.silver_database, LAKE.gold_database):
-        spark.sql(f"CREATE NAMESPACE IF NOT EXISTS glue_catalog.{database}")
-        for row in spark.sql(f"SHOW TABLES IN glue_catalog.{database}").collect():
-            spark.sql(f"DROP TABLE glue_catalog.{database}.{row.tableName}")
-    spark.sql(
-        f"CREATE TABLE {FLIGHTS} (day date, carrier string, delay int) USING iceberg PARTITIONED BY (days(day))"
-    )
-    spark.sql(f"CREATE TABLE {CARRIERS} (carrier string, name string) USING iceberg")
-    yield spark
-
-
-def land(spark: SparkSession) -> None:
-    spark.sql(
-        f"INSERT INTO {FLIGHTS} VALUES (DATE '2013-01-01', 'UA', 4), (DATE '2013-01-01', 'UA', 6),"
-        " (DATE '2013-01-02', 'AA', 1), (DATE '2013-02-01', 'UA', 2)"
-    )
-    spark.sql(f"INSERT INTO {CARRIERS} VALUES ('UA', 'United'), ('AA', 'American')")
-
-
-class Run:
-    """A refresh run with its report kept as the job keeps it."""
-
-    def __init__(self, spark: SparkSession, run_id: str, previous: GoldReport | None = None) -> None:
-        self.saved: list[GoldReport] = []
-        self.refresh = gold.Refresh(
-            spark, run_id, LAKE, f"runs/refresh/{run_id}/report.json", self.save, previous
-        )
-
-    def save(self, report: GoldReport) -> None:
-        self.saved.append(copy.deepcopy(report))
-
-    def __call__(self, *plans: ModelPlan) -> GoldReport:
-        return self.refresh.run(list(plans))
-
-
-def rows(spark: SparkSession, table: str) -> list[tuple[Any, ...]]:
-    return sorted(tuple(str(value) for value in row) for row in spark.table(table).collect())
+def lake(spark: SparkSession) -> SparkSession:
+    gold_lake.make(spark)
+    return spark
 
 
 def test_a_first_run_makes_the_tables(lake: SparkSession) -> None:
@@ -178,7 +98,7 @@ def test_keys_that_are_not_unique_publish_nothing(lake: SparkSession) -> None:
     with pytest.raises(RefreshFailed, match="not refreshed: broken"):
         run(broken, MONTHLY_PLAN, DAILY_PLAN)
     report = run.saved[-1]
-    assert report["failed"] == {"broken": gold.KEYS_BROKEN}
+    assert report["failed"] == {"broken": gold_frame.KEYS_BROKEN}
     assert [each["table"] for each in report["models"]] == ["daily"]
     assert not gold_table.exists(lake, LAKE.table("gold", "broken"))
 
