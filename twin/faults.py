@@ -5,7 +5,7 @@ A test writes ``faults.json`` in the twin's folder, a list of faults; each fires
 
 - ``call``: a regular expression over what is called: the action's name (``TransactWriteItems``), or for
   services without one, such as S3, method and path (``PUT /bucket/runs/.*manifest``).
-- ``role``: the end of the name of the role that calls. ``skip``: how many matching calls pass before.
+- ``role``: a part of the name of the role that calls. ``skip``: how many matching calls pass before.
 - ``when``: ``before`` the call has its effect, or ``after`` it has, with the answer lost.
 - ``effect``: ``kill`` ends the caller's process (a Lambda environment or a Glue worker) as a power cut does;
   any other text is the code of the error the caller gets instead of an answer.
@@ -42,7 +42,7 @@ class _Armed:
 
     def meets(self, service: str, call: str, role: str) -> bool:
         spec = self.spec
-        named = spec["service"] == service and role.endswith(spec.get("role", ""))
+        named = spec["service"] == service and spec.get("role", "") in role
         return named and re.search(spec["call"], call) is not None
 
 

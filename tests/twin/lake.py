@@ -217,6 +217,22 @@ class TwinLake:
         )
         return {item["key"]: item for item in self.core.ledger.versions(pairs).values()}
 
+    def arm(self, **fault: Any) -> None:
+        """Arm one fault (see ``twin/faults.py``); those of before are forgotten."""
+        folder = Path(self.endpoint.ca_bundle).parent
+        (folder / "faults-fired.json").unlink(missing_ok=True)
+        part = folder / "faults.part"
+        part.write_text(json.dumps([{"id": "fault", **fault}]))
+        part.replace(folder / "faults.json")
+
+    def fault_fired(self) -> bool:
+        """Whether the armed fault has had its effect."""
+        return (Path(self.endpoint.ca_bundle).parent / "faults-fired.json").exists()
+
+    def branches(self, table: str, layer: str = "silver") -> set[str]:
+        """The branches of a table, ``main`` among them."""
+        return {row[0] for row in self.query(f'SELECT name FROM "{table}$refs"', layer)}
+
     # --- looking ----------------------------------------------------------------------------------
 
     def query(self, sql: str, layer: str = "silver") -> list[list[Any]]:

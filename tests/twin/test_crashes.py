@@ -1,0 +1,102 @@
+"""Whatever is killed, wherever: after recovery, without a hand, all is as if nothing had happened (acceptance 7, 8).
+
+`make test` kills at some boundaries, `make soak` at all. Recovery is woken as its rule and the sweep wake it; the
+schedule itself has a test of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, NamedTuple
+
+import pytest
+
+from lakehouse import writers
+from tests.twin.lake import TwinLake
+from tests.twin.sample import csv, flight, flights_key
+
+RECOVERY_SECONDS = 240
+
+
+class Boundary(NamedTuple):
+    """Where a caller is killed: at the call number ``skip`` (from 0) that matches, after it had its effect."""
+
+    name: str
+    role: str
+    service: str
+    call: str
+    skip: int = 0
+    when: str = "after"
+
+
+SHORT = [
+    Boundary("ledger written", "IntakeFunctionRole", "dynamodb", "TransactWriteItems"),
+    Boundary("arrivals counted", "IntakeFunctionRole", "dynamodb", "UpdateItem"),
+    Boundary("lease taken", "IntakeFunctionRole", "dynamodb", "UpdateItem", 1),
+    Boundary("execution started", "IntakeFunctionRole", "states", "StartExecution"),
+    Boundary("confirmed", "ClaimFunctionRole", "dynamodb", "UpdateItem"),
+    Boundary("manifest written", "ClaimFunctionRole", "s3", r"PUT .*manifest\.json"),
+    Boundary("report written", "SilverJobRole", "s3", r"PUT .*report\.json"),
+    Boundary("outcomes written", "CompleteFunctionRole", "dynamodb", "TransactWriteItems"),
+]
+LONG = [
+    Boundary("files claimed", "ClaimFunctionRole", "dynamodb", "TransactWriteItems"),
+    *(Boundary(f"silver commit {n} made", "SilverJobRole", "glue", "UpdateTable", n) for n in range(8)),
+    Boundary("report not yet written", "SilverJobRole", "s3", r"PUT .*report\.json", 0, "before"),
+    Boundary("gold woken", "CompleteFunctionRole", "dynamodb", "UpdateItem"),
+    Boundary("lease released", "CompleteFunctionRole", "dynamodb", "UpdateItem", 2),
+    Boundary("refresh confirmed", "PlanFunctionRole", "dynamodb", "UpdateItem"),
+    Boundary("refresh manifest written", "PlanFunctionRole", "s3", r"PUT .*manifest\.json"),
+    *(Boundary(f"gold commit {n} made", "GoldJobRole", "glue", "UpdateTable", n) for n in range(4)),
+    Boundary("gold report written", "GoldJobRole", "s3", r"PUT .*report\.json"),
+]
+BOUNDARIES = SHORT + LONG if os.environ.get("LAKEHOUSE_SOAK") else SHORT
+
+
+@pytest.fixture
+def undisturbed(lake: TwinLake) -> Any:
+    """No fault is left armed for the next test."""
+    yield
+    lake.arm(service="none", call="none", role="none", when="before", effect="kill")
+
+
+@pytest.mark.parametrize("number", range(len(BOUNDARIES)), ids=[b.name.replace(" ", "-") for b in BOUNDARIES])
+def test_a_kill_at_a_boundary_changes_nothing(lake: TwinLake, undisturbed: None, number: int) -> None:
+    boundary = BOUNDARIES[number]
+    lake.rest()
+    year, month = 2020 + number // 12, 1 + number % 12
+    key = flights_key(year, month, f"crash-{number}")
+    rows = [flight(year, month, 1, 1), flight(year, month, 1, 2), flight(year, month, 1, 3, distance=-1)]
+    lake.arm(effect="kill", **{k: v for k, v in boundary._asdict().items() if k != "name"})
+    file = lake.put(key, csv(rows))
+    item = settle_with_sweeps(lake, file)
+    assert lake.fault_fired(), f"nothing met the boundary: {boundary.name}"
+    assert (item["state"], item["silver_rows"], item["quarantined_rows"]) == ("PROMOTED", 2, 1)
+    where = f"year = {year} AND month = {month}"
+    assert lake.query(f"SELECT flight FROM flights WHERE {where} ORDER BY flight") == [[1], [2]]
+    bad = f"SELECT count(*) FROM flights__quarantine WHERE _source_key = '{key}'"
+    assert lake.query(bad) == [[1]]
+    gold = f"SELECT sum(flights) FROM carrier_punctuality_daily WHERE {where}"
+    assert lake.query(gold, "gold") == [[2]]
+    assert lake.branches("flights") == {"main"}
+    assert lake.branches("flights__quarantine") == {"main"}
+    assert lake.branches("carrier_punctuality_daily", "gold") == {"main"}
+    for writer in ("promote:flights", "refresh"):
+        assert writers.read(lake.core, writer).state == "FREE"
+
+
+def settle_with_sweeps(lake: TwinLake, file: tuple[str, str, str]) -> dict[str, Any]:
+    """Wait for a file while the sweep runs every few seconds, as its schedule does every few minutes."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while True:
+        item = lake.core.ledger.version(file[1], file[2])
+        done = item is not None and item["state"] == "PROMOTED"
+        if done and all(writers.read(lake.core, w).state == "FREE" for w in ("promote:flights", "refresh")):
+            refresh = writers.read(lake.core, "refresh")
+            if refresh.claimed_arrivals >= refresh.arrivals:
+                assert item is not None
+                return item
+        assert time.monotonic() < deadline, f"not recovered: {item and item['state']}"
+        lake.invoke("sweep", {})
+        time.sleep(2)
