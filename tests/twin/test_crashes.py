@@ -1,7 +1,7 @@
-"""Whatever is killed, wherever: after recovery, without a hand, all is as if nothing had happened (acceptance 7, 8).
+"""Whatever is killed, wherever: after recovery all is as if nothing had happened (acceptance 7).
 
-`make test` kills at some boundaries, `make soak` at all. Recovery is woken as its rule and the sweep wake it; the
-schedule itself has a test of its own.
+`make test` kills at some boundaries, `make soak` at all. The sweep is called here every few seconds; its
+schedule has a test of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RECOVERY_SECONDS = 240
 
 
 class Boundary(NamedTuple):
-    """Where a caller is killed: at the call number ``skip`` (from 0) that matches, after it had its effect."""
+    """Where a caller is killed: at the matching call number ``skip`` (from 0), after it had its effect."""
 
     name: str
     role: str
