@@ -193,6 +193,7 @@ def _outcome_writes(
     mine = (Is("state", CLAIMED), Is("run_id", request.run_id))
     writes: list[Write] = [Update(version_key(outcome["key"], outcome["version_id"]), changes, when=mine)]
     if state == PENDING:
+        changes["split_group"] = ""
         return [*writes, _wait_again(request.dataset, item, arrivals)]
     if not source or state not in {PROMOTED, REJECTED}:
         return writes

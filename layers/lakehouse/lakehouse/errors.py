@@ -12,6 +12,7 @@
     ├── AwsError                 a call to another AWS service failed (carries service, operation and code)
     ├── ObjectMissing            an object of the operations bucket that must be there is not
     ├── JobStillRunning          a Glue job that was told to stop has not stopped yet
+    ├── SweepIncomplete          a sweep could not see to some writers; it saw to the others
     └── FilesFault               the files of a batch are the reason, not the environment
         └── SchemaNotFound       a crawler found no table in the files of a dataset without a contract
 
@@ -82,6 +83,10 @@ class ObjectMissing(LakehouseError):  # noqa: N818 - reads as the sentence it is
 
 class JobStillRunning(LakehouseError):  # noqa: N818 - reads as the sentence it is
     """A Glue job that was told to stop has not stopped yet; recovery is tried again."""
+
+
+class SweepIncomplete(LakehouseError):  # noqa: N818 - reads as the sentence it is
+    """A sweep could not see to some writers; it saw to the others."""
 
 
 class FilesFault(LakehouseError):  # noqa: N818 - a class of failures, not one error

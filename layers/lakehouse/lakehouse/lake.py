@@ -115,6 +115,14 @@ class Topic(Protocol):
         ...
 
 
+class Functions(Protocol):
+    """Lambda functions."""
+
+    def invoke_later(self, name: str, event: Mapping[str, object]) -> None:
+        """Call a function asynchronously."""
+        ...
+
+
 @dataclass(frozen=True)
 class Lake:
     """Everything a function works with. ``now`` is UTC; ``token`` gives 8 random hex digits."""
@@ -128,6 +136,7 @@ class Lake:
     jobs: Jobs
     tables: Tables
     topic: Topic
+    functions: Functions
     now: Callable[[], datetime]
     token: Callable[[], str]
     pause: Callable[[float], None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Json
 from pydantic.alias_generators import to_camel
 
 
@@ -83,8 +83,28 @@ class RecoverResult(RunRequest):
     next: str = ""
 
 
+class _ExecutionDetail(BaseModel):
+    """The part of the event that recovery needs: the execution's input."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    input: Json[RunRequest]
+
+
+class ExecutionEvent(BaseModel):
+    """EventBridge's ``Step Functions Execution Status Change``."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    detail: _ExecutionDetail
+
+    def run_request(self) -> RunRequest:
+        """The run that ended."""
+        return self.detail.input
+
+
 class SweepResult(Payload):
-    """Run or writer names by what the sweep did with them."""
+    """The runs a sweep started or recovered, and the writers it could not see to with the error's name."""
 
     started: list[str] = Field(default_factory=list)
     recovered: list[str] = Field(default_factory=list)
@@ -100,7 +120,7 @@ class ReconcileRequest(Payload):
     listed: int = 0
     registered: int = 0
     reopened: int = 0
-    resumed: int = 0
+    unfinished: int = 0
     ignored: int = 0
 
 

@@ -241,9 +241,9 @@ def wait(lake: Lake, lease: Lease, until: datetime, reason: str, failures: int) 
     _put_aside(lake, lease, values)
 
 
-def hold(lake: Lake, lease: Lease, reason: str, counters: dict[str, int]) -> None:
+def hold(lake: Lake, lease: Lease, reason: str) -> None:
     """Let the writer rest until somebody calls `retry`."""
-    _put_aside(lake, lease, {"state": HELD, "reason": reason, **counters})
+    _put_aside(lake, lease, {"state": HELD, "reason": reason})
 
 
 def _put_aside(lake: Lake, lease: Lease, values: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from lakehouse.settings import Settings
 from .bronze_bucket import S3Bronze
 from .dynamo import DynamoStore
 from .executions import StepFunctions
+from .functions import LambdaFunctions
 from .glue_jobs import GlueJobs
 from .iceberg import GlueTables
 from .operations import S3Operations
@@ -37,6 +38,7 @@ def connect(settings: Settings, session: boto3.Session | None = None) -> Lake:
         jobs=GlueJobs(glue),
         tables=GlueTables(glue, s3),
         topic=SnsTopic(session.client("sns"), settings.failure_topic_arn),
+        functions=LambdaFunctions(session.client("lambda")),
         now=lambda: datetime.now(UTC),
         token=lambda: secrets.token_hex(4),
         pause=time.sleep,
