@@ -42,7 +42,8 @@ def steps() -> Iterator[Step]:
 
 
 def _put_file(path: str) -> None:
-    s3, glue = boto3.client("s3"), boto3.client("glue")
+    session = boto3.Session()  # the default one would keep these credentials for the job
+    s3, glue = session.client("s3"), session.client("glue")
     for make, arguments in (
         (s3.create_bucket, {"Bucket": BUCKET}),
         (glue.create_database, {"DatabaseInput": {"Name": DATABASE}}),

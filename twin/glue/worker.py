@@ -1,7 +1,7 @@
 # ruff: noqa: SLF001 - PySpark has no public way to hand it a started JVM
 """One Python process with one JVM that runs one Glue job. Started by ``twin.glue.workers``, never imported.
 
-It starts the JVM, warms it up step by step, and waits; a job that arrives during the warm-up cuts it short.
+It starts the JVM, warms it up step by step, and waits; a job that arrives meanwhile cuts the warm-up short.
 So a run without a ready reserve takes the same way. Only the standard library and PySpark are used here, since
 the interpreter sees nothing but what Glue has.
 
@@ -21,7 +21,9 @@ import threading
 import traceback
 from typing import Any, NoReturn
 
+from py4j.protocol import Py4JJavaError
 from pyspark import SparkContext
+from pyspark.errors.exceptions.captured import AnalysisException, CapturedException, ParseException
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
@@ -90,7 +92,7 @@ class Worker:
             return None if stop.code in (None, 0) else f"SystemExit: {stop.code}"
         except BaseException as error:  # noqa: BLE001 - the script's result, which the twin is told
             traceback.print_exc()
-            return f"{type(error).__name__}: {first_line(error)}"[:ERROR_CHARACTERS]
+            return describe(error)
         return None
 
     def close_jvm(self) -> None:
@@ -99,9 +101,20 @@ class Worker:
         self._gateway.proc.wait()
 
 
-def first_line(error: BaseException) -> str:
-    """The message's first line that holds anything; Spark appends plans and stacks to it."""
-    return next((line for line in str(error).splitlines() if line.strip()), "")
+def describe(error: BaseException) -> str:
+    """Type and first line of an error, for the run's ErrorMessage.
+
+    What Spark says about a row while it runs may quote it, so only its error class or the Java class is told.
+    """
+    text = next((line for line in str(error).splitlines() if line.strip()), "")
+    if isinstance(error, Py4JJavaError):
+        root = error.java_exception
+        while (cause := root.getCause()) is not None:
+            root = cause
+        text += f" ({root.getClass().getName()})"
+    elif isinstance(error, CapturedException) and not isinstance(error, AnalysisException | ParseException):
+        text = f"[{error.getErrorClass() or 'UNCLASSIFIED'}]"
+    return f"{type(error).__name__}: {text}"[:ERROR_CHARACTERS]
 
 
 def job_waits() -> bool:

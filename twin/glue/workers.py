@@ -58,8 +58,8 @@ class WorkerProcess:
                 if report["event"] == "done":
                     self.reported, self.error = True, report["error"]
                     self.done.set()
-        self.ready.set()
         self.done.set()
+        self.ready.set()
 
     def order(self, order: dict[str, Any]) -> None:
         """Send a warm-up or a job. A worker that is dead already shows it by ``done``."""
@@ -112,8 +112,9 @@ class WorkerPool:
         with self._slots:
             with self._lock:
                 self._active += 1
-                self._reserve.sort(key=lambda worker: not worker.ready.is_set())
-                worker = self._reserve.pop(0) if self._reserve else None
+                alive = [worker for worker in self._reserve if not worker.done.is_set()]
+                worker = min(alive, key=lambda worker: not worker.ready.is_set(), default=None)
+                self._reserve = [other for other in alive if other is not worker]
             try:
                 worker = worker or self._spawn()
                 yield worker
@@ -152,9 +153,13 @@ class WorkerPool:
             worker.order(self._machine.warm_up_order(archive=False))
             with self._lock:
                 self._reserve.append(worker)
-            worker.ready.wait(START_SECONDS)
-            if worker.process.poll() is not None:
-                self._report_failed_warm_up(worker)
+            warm = worker.ready.wait(START_SECONDS)
+            with self._lock:
+                failed = worker in self._reserve and (worker.done.is_set() or not warm)
+                if failed:
+                    self._reserve.remove(worker)
+            if failed:
+                self._report_failed(worker)
                 return
 
     def _wait_for_need(self) -> bool:
@@ -181,14 +186,12 @@ class WorkerPool:
             partial.rename(self._machine.archive)
             self._discard(worker)
         else:
-            self._report_failed_warm_up(worker)
+            self._report_failed(worker)
 
-    def _report_failed_warm_up(self, worker: WorkerProcess) -> None:
+    def _report_failed(self, worker: WorkerProcess) -> None:
         if not self._closed:
             reason = "\n".join(worker.output("stderr")[-15:])
             log.error("The warm-up of a Glue worker failed; jobs start cold from now on.\n%s", reason)
-            with self._lock:
-                self._reserve = [other for other in self._reserve if other is not worker]
             self._discard(worker)
 
     def _spawn(self, write_archive: Path | None = None) -> WorkerProcess:
@@ -197,7 +200,7 @@ class WorkerPool:
         read_fd, write_fd = os.pipe()
         with (directory / "stdout.log").open("ab") as out, (directory / "stderr.log").open("ab") as err:
             process = subprocess.Popen(
-                self._machine.command(write_fd),
+                [*(("nice", "-n", "10") if write_archive else ()), *self._machine.command(write_fd)],
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=err,
