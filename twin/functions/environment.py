@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -11,7 +12,6 @@ import threading
 import time
 import uuid
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,22 +46,21 @@ class Environments:
         from ministack.services.lambda_svc import _resolve_layer_zip
 
         config = worker.config
-        code = self._unpacked(config["CodeSha256"], lambda: worker.code_zip)
-        layers = [
-            self._unpacked(layer["Arn"].rpartition(":layer:")[2], lambda layer=layer: _resolve_layer_zip(layer))
-            for layer in config.get("Layers", [])
-        ]
+        code = self._unpacked(worker.code_zip)
+        layers = [self._unpacked(_resolve_layer_zip(layer)) for layer in config.get("Layers", [])]
         module, _, handler = config["Handler"].rpartition(".")
+        credentials = execution_credentials(config)
         worker._proc = subprocess.Popen(
             [str(self.python), "-I", "-S", str(WORKER)],
             cwd=code,
-            env=self._variables(config, code, execution_credentials(config)),
+            env=self._variables(config, code, credentials),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             bufsize=1,
         )
+        self.context.add_caller(credentials, worker._proc.kill)
         worker._stderr_thread = threading.Thread(target=worker._read_stderr, daemon=True)
         worker._stderr_thread.start()
         start = {
@@ -104,15 +103,14 @@ class Environments:
             "LAMBDA_TASK_ROOT": str(code),
         }
 
-    def _unpacked(self, name: str, read: Callable[[], bytes | None]) -> Path:
-        """The folder of one immutable archive's files; ``name`` identifies its content."""
-        folder = self.root / name.replace("/", "_").replace(":", "_")
+    def _unpacked(self, archive: bytes | None) -> Path:
+        """The folder of one archive's files, named by its content."""
+        if not archive:
+            raise TwinError("The archive of a function or layer is missing.")
+        folder = self.root / hashlib.sha256(archive).hexdigest()[:32]
         with self._lock:
             if not folder.exists():
-                archive = read()
-                if not archive:
-                    raise TwinError(f"The archive {name} of a function is missing.")
-                part = folder.with_name(folder.name + ".part")
+                part = folder.with_suffix(".part")
                 shutil.rmtree(part, ignore_errors=True)
                 with zipfile.ZipFile(io.BytesIO(archive)) as files:
                     files.extractall(part)
