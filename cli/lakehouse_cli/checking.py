@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lakehouse.contracts import compile_contracts
 from lakehouse.errors import DefinitionError
+from lakehouse.models import compile_models
 from lakehouse_cli.errors import UsageError
 
 
@@ -20,11 +21,16 @@ class Checked:
 
 
 def check_project(root: Path) -> Checked:
-    """Compile ``contracts/`` and ``models/`` below ``root``."""
-    if not (root / "contracts").is_dir():
-        raise UsageError(f"There is no folder {root / 'contracts'}. Name the right one with --project.")
+    """Compile ``contracts/`` and ``models/`` below ``root``. Models need good contracts to be judged."""
+    for folder in ("contracts", "models"):
+        if not (root / folder).is_dir():
+            raise UsageError(f"There is no folder {root / folder}. Name the right one with --project.")
     try:
         plans = compile_contracts(root / "contracts")
     except DefinitionError as wrong:
         return Checked([], [], list(wrong.problems))
-    return Checked(sorted(plans), [], [])
+    try:
+        models = compile_models(root / "models", plans)
+    except DefinitionError as wrong:
+        return Checked(sorted(plans), [], list(wrong.problems))
+    return Checked(sorted(plans), list(models), [])

@@ -16,6 +16,9 @@ from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError, 
 from lakehouse_cli.errors import AccessError, NotFoundError
 
 DEFAULT_STACK = "lake-dev"
+READ_SECONDS = 60
+LAMBDA_SECONDS = 15 * 60 + 10
+"""A function that is waited for answers when it is done, after 15 minutes at most."""
 ENDPOINT_FILE = Path(".twin", "endpoint.json")
 
 
@@ -71,7 +74,11 @@ class Connection:
 
     def client(self, service: str) -> Any:
         """A client of an AWS service."""
-        config = Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=32)
+        config = Config(
+            retries={"mode": "standard", "max_attempts": 5},
+            max_pool_connections=32,
+            read_timeout=LAMBDA_SECONDS if service == "lambda" else READ_SECONDS,
+        )
         if self.twin is None:
             return self._usual_session().client(service, config=config)
         return self._twin_session().client(

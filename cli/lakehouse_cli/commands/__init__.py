@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lakehouse_cli.commands import contracts, demo, files, quarantine, query, sample, status, twin
+from lakehouse_cli.commands import contracts, demo, files, quarantine, query, repair, sample, status, twin
 
 
 def register(app: typer.Typer) -> None:
@@ -18,4 +18,6 @@ def register(app: typer.Typer) -> None:
     app.command()(status.runs)
     app.command()(query.query)
     app.command()(quarantine.quarantine)
+    app.command()(repair.retry)
+    app.command()(repair.backfill)
     app.command()(contracts.check)
