@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 
 from twin.errors import DeployError
 from twin.settings import PROFILE, Settings
@@ -25,6 +25,8 @@ DEFAULT_ENVIRONMENT = "dev"
 """The environment that ``samconfig.toml`` calls ``default``, so that a bare ``sam deploy`` means it."""
 POLL_DELAY_SECONDS = 1
 """How often the SAM CLI looks at the stack; its default of five is meant for AWS."""
+TAIL_LINES = 30
+"""How much of what the SAM CLI said is shown when it fails for no resource's reason."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def deploy(
         + ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
         + ["--capabilities", *configured["capabilities"], "--tags", *configured["tags"]]
         + ["--parameter-overrides", *overrides],
+        configured["stack_name"],
     )
     outputs = stack_outputs(target, configured["stack_name"])
     sys.stdout.write(f"twin: {configured['stack_name']} is deployed ({time.monotonic() - began:.0f} s)\n")
@@ -107,7 +110,7 @@ def delete(settings: Settings, environment: str = "dev") -> None:
     target = Target.find(settings)
     stack = configuration(settings, environment)["stack_name"]
     region = target.endpoint["region"]
-    _sam(target, "delete", ["--stack-name", stack, "--no-prompts", "--region", region])
+    _sam(target, "delete", ["--stack-name", stack, "--no-prompts", "--region", region], stack)
 
 
 def build(target: Target, template: str) -> Path:
@@ -148,14 +151,46 @@ def stack_outputs(target: Target, stack: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
 
 
-def _sam(target: Target, command: str, arguments: list[str]) -> None:
-    sam = shutil.which("sam", path=str(target.settings.project_root / ".tools" / "sam" / "bin"))
-    if sam is None:
+def failures(target: Target, stack: str) -> list[str]:
+    """What failed in the stack's latest operation, one sentence per resource, nested stacks' reasons included."""
+    try:
+        events = target.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
+    except ClientError as error:
+        return [str(error)]
+    found = []
+    for event in events:  # newest first
+        began = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+        if began and event["PhysicalResourceId"] == event["StackId"]:
+            break
+        if event["ResourceStatus"].endswith("_FAILED"):
+            found.append(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}")
+    return found[::-1]
+
+
+def _sam(target: Target, command: str, arguments: list[str], stack: str | None = None) -> None:
+    """Run the SAM CLI; all it says goes to ``sam.log``, here is only that it runs, and why it failed."""
+    sam = target.settings.project_root / ".tools" / "sam" / "bin" / "sam"
+    if not sam.exists():
         raise DeployError("The SAM CLI is not installed. Run: make setup")
-    sys.stdout.write(f"twin: sam {command}\n")
+    log = target.settings.state_dir / "sam.log"
+    sys.stdout.write(f"twin: sam {command} ...")
     sys.stdout.flush()
-    ended = subprocess.run(
-        [sam, command, *arguments], cwd=target.settings.project_root, env=target.environment(), check=False
-    )
+    began = time.monotonic()
+    with log.open("ab") as out:
+        start = out.tell()
+        ended = subprocess.run(
+            [str(sam), command, *arguments],
+            cwd=target.settings.project_root,
+            env=target.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    sys.stdout.write(f" {time.monotonic() - began:.0f} s\n")
     if ended.returncode != 0:
-        raise DeployError(f"`sam {command}` ended with code {ended.returncode}; what it said is above.")
+        said = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
+        reasons = failures(target, stack) if stack else []
+        for line in reasons or said[-TAIL_LINES:]:
+            sys.stdout.write(f"  {line}\n")
+        raise DeployError(f"`sam {command}` ended with code {ended.returncode}; all it said is in {log}.")

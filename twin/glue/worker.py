@@ -2,7 +2,7 @@
 """One Python process with one JVM that runs one Glue job. Started by ``twin.glue.workers``, never imported.
 
 It starts the JVM, warms it up step by step, and waits; a job that arrives meanwhile cuts the warm-up short.
-So a run without a ready reserve takes the same way. Only the standard library and PySpark are used here, since
+So a run without a ready reserve takes the same way. Only the standard library and PySpark are used, since
 the interpreter sees nothing but what Glue has.
 
 Standard input carries JSON lines (a warm-up at most, then the job), and its end means that the twin is gone.
