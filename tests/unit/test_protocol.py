@@ -1,10 +1,23 @@
-"""The ledger's protocol in motion: order, repetition, crashes after any effect, poison, failing environments."""
+"""The ledger's protocol in motion: order, repetition, crashes, poison, failing environments."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
 import pytest
 
-from .world import World, version
+from lakehouse import claim, recover, sweep, writers
+from lakehouse.errors import JobStillRunning, StaleRun
+from lakehouse.payloads import RunRequest
+from lakehouse.store import Delete
+from lakehouse.words import FAILURE_FILE, run_prefix
+
+from .fakes import FakeLake, settings
+from .world import JobDied, World, version
 
 FLIGHTS = "promote:flights"
 
@@ -85,3 +98,376 @@ def test_a_second_crash_during_recovery_changes_nothing_either(at: int):
     world.lake.faults.at = {at, at + 2, at + 5}
     scenario(world)
     assert end_state(world) == EXPECTED
+
+
+# --- order and repetition ---------------------------------------------------------------------
+
+
+def test_the_same_event_three_times_is_one_file():
+    """Peers 1."""
+    world = World()
+    one = version("flights/a.csv")
+    world.put(one, one)
+    world.announce([one])
+    world.settle()
+    assert world.batches == [["flights/a.csv"]]
+    assert world.silver() == {"flights/a.csv@v1": 10}
+
+
+def test_a_finished_version_announced_again_starts_nothing():
+    world = World()
+    world.put(version("flights/a.csv"))
+    world.settle()
+    runs = list(world.runs)
+    world.announce([version("flights/a.csv")])
+    world.settle()
+    assert world.runs == runs
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_second_version_announced_before_the_first(together: bool):
+    """Peers 2."""
+    world = World()
+    first, second = version("flights/a.csv", 1), version("flights/a.csv", 2)
+    world.lake.bronze.put(second)
+    if together:
+        world.announce([second, first])
+    else:
+        world.announce([second])
+        world.settle()
+        world.announce([first])
+    world.settle()
+    assert world.states() == {"flights/a.csv@v2": "PROMOTED", "flights/a.csv@v1": "SUPERSEDED"}
+    assert world.silver() == {"flights/a.csv@v2": 10}
+
+
+def test_a_version_written_while_the_run_of_the_one_before_is_at_work():
+    world = World()
+    world.put(version("flights/a.csv", 1))
+    world.deliver()
+    world.job_failure = lambda *_: world.lake.bronze.put(version("flights/a.csv", 2))
+    world.execute(world.lake.executions.running()[0])
+    world.job_failure = lambda *_: None
+    world.announce([version("flights/a.csv", 2)])
+    world.settle()
+    assert world.states() == {"flights/a.csv@v1": "SUPERSEDED", "flights/a.csv@v2": "PROMOTED"}
+    assert world.silver() == {"flights/a.csv@v2": 10}
+
+
+def test_two_datasets_in_one_batch_are_two_rightly_named_runs():
+    """Peers 3."""
+    world = World()
+    world.put(version("flights/a.csv"), version("weather/w.csv"))
+    world.deliver()
+    started = world.lake.executions.running()
+    assert [name.partition("-")[0] for name in started] == ["flights", "weather"]
+    requests = [world.lake.executions.requests[name] for name in started]
+    assert [one["writer"] for one in requests] == ["promote:flights", "promote:weather"]
+    assert [one["dataset"] for one in requests] == ["flights", "weather"]
+
+
+def test_every_record_of_a_batch_is_handled():
+    """Peers 4."""
+    world = World()
+    world.put(*(version(f"flights/{n}.csv") for n in range(10)))
+    world.settle()
+    assert set(world.states().values()) == {"PROMOTED"}
+
+
+def test_five_hundred_files_in_a_burst_are_two_runs():
+    """Peers 9: what arrives while a run is at work waits for the next one, all of it together."""
+    world = World()
+    files = [version(f"flights/{n:03d}.csv") for n in range(500)]
+    world.put(files[0])
+    world.deliver()
+    world.job_failure = lambda *_: (
+        [world.put(*files[at : at + 10]) for at in range(1, 500, 10)] and world.deliver()
+    )
+    world.execute(world.lake.executions.running()[0])
+    world.job_failure = lambda *_: None
+    while world.queue:
+        world.deliver()
+    world.settle()
+    assert [len(batch) for batch in world.batches] == [1, 499]
+    assert set(world.states().values()) == {"PROMOTED"}
+    assert world.pending() == []
+
+
+def test_a_batch_is_limited_by_count_and_by_bytes():
+    world = World(max_batch_files=3, max_batch_bytes=100)
+    sizes = [10, 10, 10, 200, 60, 60]
+    world.put(*(version(f"flights/{n}.csv", n, size_bytes=size) for n, size in enumerate(sizes, 1)))
+    world.settle()
+    assert [len(batch) for batch in world.batches] == [3, 1, 1, 1]
+
+
+def test_a_run_keeps_the_assets_it_claimed_with():
+    world = World()
+    world.put(version("flights/a.csv"))
+    world.deliver()
+    name = world.lake.executions.running()[0]
+    request = RunRequest.model_validate(world.lake.executions.requests[name])
+    before = claim.claim(world.lake, request)
+    later = dataclasses.replace(world.lake, settings=settings(assets_prefix="assets/new/"))
+    assert claim.claim(later, request) == before
+    assert before.assets_prefix == "assets/abc/"
+
+
+# --- poison and failing environments ----------------------------------------------------------
+
+
+def poisoned(*keys: str) -> Callable[..., None]:
+    """A job that dies whenever one of the keys is in its batch."""
+
+    def fail(_: Any, __: Any, manifest: Any) -> None:
+        if any(file["key"] in keys for file in manifest["files"]):
+            raise JobDied
+
+    return fail
+
+
+def test_one_poisoned_file_of_fifty_fails_and_the_others_are_promoted():
+    world = World()
+    world.job_failure = poisoned("flights/17.csv")
+    world.put(*(version(f"flights/{n}.csv") for n in range(50)))
+    world.settle()
+    states = world.states()
+    assert states.pop("flights/17.csv@v1") == "FAILED"
+    assert len(states) == 49
+    assert set(states.values()) == {"PROMOTED"}
+    assert world.batches.count(["flights/17.csv"]) == 3
+    assert len(world.silver()) == 49
+    assert [subject for subject, _ in world.lake.topic.messages] == [
+        "lake-dev: files FAILED (promote:flights)"
+    ]
+    assert world.leases()[FLIGHTS] == "FREE"
+
+
+def test_files_that_arrive_meanwhile_do_not_wait_for_the_poisoned_one():
+    world = World()
+    world.job_failure = poisoned("flights/0.csv")
+    world.put(*(version(f"flights/{n}.csv") for n in range(8)))
+    world.deliver()
+    world.execute(world.lake.executions.running()[0])
+    world.put(version("flights/new.csv", 2))
+    world.deliver()
+    world.settle()
+    assert world.batches[1] == ["flights/new.csv"]
+
+
+def test_a_crash_at_any_effect_neither_spares_the_poisoned_file_nor_harms_another():
+    undisturbed = World()
+    poison_scenario(undisturbed)
+    expected = end_state(undisturbed)
+    assert world_states(undisturbed) == {"a": "PROMOTED", "b": "FAILED", "c": "PROMOTED"}
+    for at in range(1, len(undisturbed.lake.faults.seen) + 1, 3):
+        world = World()
+        world.lake.faults.at = {at}
+        poison_scenario(world)
+        assert end_state(world) == expected, f"crash after effect {at}"
+
+
+def poison_scenario(world: World) -> None:
+    world.job_failure = poisoned("flights/b.csv")
+    world.put(*(version(f"flights/{name}.csv") for name in "abc"))
+    world.settle()
+
+
+def world_states(world: World) -> dict[str, str]:
+    return {name.partition("/")[2][0]: state for name, state in world.states().items()}
+
+
+def test_when_all_runs_die_the_files_are_not_the_reason_and_the_writer_is_held():
+    world = World()
+    names = [f"flights/{n}.csv" for n in range(200)]
+    world.job_failure = poisoned(*names)
+    world.put(*(version(name) for name in names))
+    world.settle()
+    assert world.leases()[FLIGHTS] == "HELD"
+    assert len(world.batches) == 25
+    assert set(world.states().values()) == {"PENDING"}
+
+
+def denied(lake: FakeLake, request: RunRequest, _: Any) -> None:
+    """A job that is refused something and says so."""
+    failure = {
+        "run_id": request.run_id,
+        "failure_class": "ENVIRONMENT",
+        "error": "AccessDenied",
+        "message": "",
+    }
+    lake.operations.objects[run_prefix(request.writer, request.run_id) + FAILURE_FILE] = json.dumps(failure)
+    raise JobDied
+
+
+def test_a_denied_permission_splits_nothing_waits_longer_each_time_and_is_held_after_three():
+    world = World()
+    world.job_failure = denied
+    world.put(version("flights/a.csv"), version("flights/b.csv"))
+    waits = []
+    for _ in range(2):
+        world.work()
+        lease = writers.read(world.lake, FLIGHTS)
+        assert lease.state == "WAITING"
+        waits.append(datetime.fromisoformat(lease.not_before) - world.lake.clock.at)
+        world.lake.clock.forward(waits[-1].total_seconds())
+        sweep.sweep(world.lake)
+    world.work()
+    assert [round(wait.total_seconds()) for wait in waits] == [60, 240]
+    assert writers.read(world.lake, FLIGHTS).state == "HELD"
+    assert world.batches == [["flights/a.csv", "flights/b.csv"]] * 3
+    assert [subject for subject, _ in world.lake.topic.messages] == [
+        "lake-dev: writer HELD (promote:flights)"
+    ]
+
+
+def test_a_held_writer_stays_so_whatever_arrives_until_retry():
+    world = World()
+    world.job_failure = denied
+    world.put(version("flights/a.csv"))
+    world.settle()
+    world.put(version("flights/b.csv"))
+    world.settle()
+    assert world.leases()[FLIGHTS] == "HELD"
+    world.job_failure = lambda *_: None
+    assert writers.retry(world.lake, FLIGHTS).state == "TAKEN"
+    world.settle()
+    assert set(world.states().values()) == {"PROMOTED"}
+    assert world.leases() == {FLIGHTS: "FREE", "refresh": "FREE"}
+
+
+def test_a_success_forgets_the_failures_before_it():
+    world = World()
+    world.job_failure = denied
+    world.put(version("flights/a.csv"))
+    world.work()
+    world.job_failure = lambda *_: None
+    world.settle()
+    assert writers.read(world.lake, FLIGHTS).failures == 0
+
+
+# --- runs that lost their lease ---------------------------------------------------------------
+
+
+def test_a_stale_claim_is_refused_and_its_recovery_does_nothing():
+    world = World()
+    world.put(version("flights/a.csv"))
+    world.settle()
+    stale = RunRequest(run_id="flights-19990101T000000000Z-00000000", writer=FLIGHTS, dataset="flights")
+    before = dict(world.lake.store.items)
+    with pytest.raises(StaleRun):
+        claim.claim(world.lake, stale)
+    assert recover.recover(world.lake, stale).outcome == "stale"
+    assert world.lake.store.items == before
+
+
+def test_a_run_being_recovered_can_claim_nothing_more():
+    """A claim that goes on after its execution was stopped would take files nobody gives back."""
+    world = World()
+    world.put(version("flights/a.csv"))
+    world.deliver()
+    request = RunRequest.model_validate(world.lake.executions.requests[world.lake.executions.running()[0]])
+    writers.confirm(world.lake, FLIGHTS, request.run_id)
+    writers.bar(world.lake, FLIGHTS, request.run_id)
+    with pytest.raises(StaleRun):
+        claim.claim(world.lake, request)
+    with pytest.raises(StaleRun):
+        writers.write_fenced(world.lake, FLIGHTS, request.run_id, [[Delete(("PENDING#flights", "x"))]])
+
+
+def test_a_job_that_does_not_stop_is_not_recovered_yet():
+    world = World()
+    world.put(version("flights/a.csv"))
+    world.deliver()
+    request = RunRequest.model_validate(world.lake.executions.requests[world.lake.executions.running()[0]])
+    claim.claim(world.lake, request)
+    world.lake.jobs.add(request.run_id, "RUNNING")
+    world.lake.jobs.stubborn = True
+    world.lake.executions.end(request.run_id, "ABORTED")
+    with pytest.raises(JobStillRunning):
+        recover.recover(world.lake, request)
+    world.lake.jobs.stubborn = False
+    assert recover.recover(world.lake, request).outcome == "waiting"
+    assert world.lake.jobs.known[request.run_id][0].state == "STOPPED"
+    world.settle()
+    assert world.silver() == {"flights/a.csv@v1": 10}
+
+
+def test_the_sweep_starts_a_run_whose_start_never_came():
+    world = World()
+    world.put(version("flights/a.csv"))
+    world.deliver()
+    world.lake.executions.known.clear()
+    assert len(sweep.sweep(world.lake).started) == 1
+    world.settle()
+    assert world.silver() == {"flights/a.csv@v1": 10}
+
+
+def test_the_sweep_recovers_a_run_whose_end_nobody_announced():
+    world = World()
+    world.put(version("flights/a.csv"))
+    world.deliver()
+    run_id = world.lake.executions.running()[0]
+    world.lake.executions.end(run_id, "TIMED_OUT")
+    assert sweep.sweep(world.lake).recovered == [run_id]
+    world.settle()
+    assert world.silver() == {"flights/a.csv@v1": 10}
+
+
+def test_a_broken_model_is_retried_and_holds_refresh_after_three():
+    world = World()
+    world.put(version("flights/a.csv"))
+    broken = {"by_day": "the model's keys are null or not unique"}
+
+    def gold(request: RunRequest) -> None:
+        report = {"run_id": request.run_id, "models": [], "skipped": [], "failed": broken, "seconds": {}}
+        world.lake.operations.objects[run_prefix("refresh", request.run_id) + "report.json"] = json.dumps(
+            report
+        )
+        raise JobDied
+
+    world._gold, whole = gold, world._gold  # type: ignore[method-assign]
+    world.settle()
+    assert world.leases()["refresh"] == "HELD"
+    assert len([run for run in world.runs if run.startswith("refresh-")]) == 3
+    world._gold = whole  # type: ignore[method-assign]
+    assert writers.retry(world.lake, "refresh").state == "TAKEN"
+    world.settle()
+    assert world.gold() == {"flights/a.csv@v1": 10}
+
+
+# --- snapshots --------------------------------------------------------------------------------
+
+
+def test_files_of_an_incomplete_snapshot_wait_for_something_new_and_cause_no_loop():
+    world = World()
+    world._file, whole = incomplete(world), world._file  # type: ignore[method-assign]
+    world.put(version("flights/g=1/a.csv"))
+    world.settle()
+    assert world.states() == {"flights/g=1/a.csv@v1": "PENDING"}
+    assert world.batches == [["flights/g=1/a.csv"]]
+    assert world.leases()[FLIGHTS] == "FREE"
+    world._file = whole  # type: ignore[method-assign]
+    world.put(version("flights/g=1/b.csv", 2))
+    world.settle()
+    assert world.batches[1:] == [["flights/g=1/a.csv", "flights/g=1/b.csv"]]
+    assert set(world.states().values()) == {"PROMOTED"}
+
+
+def incomplete(world: World) -> Callable[..., dict[str, Any]]:
+    """A job that cannot use its files yet."""
+
+    def outcome(one: Any, _: Any) -> dict[str, Any]:
+        counts = {"rows": 0, "silver_rows": 0, "quarantined_rows": 0, "superseded_rows": 0}
+        names = {"key": one["key"], "version_id": one["version_id"], "source_version_id": None}
+        return {**names, "outcome": "PENDING", "reason": "1 of 2 files of the group", **counts}
+
+    return outcome
+
+
+def test_a_snapshot_takes_all_that_waits_however_much():
+    world = World(max_batch_files=1)
+    world.lake.operations.objects["assets/abc/plans/flights.json"] = json.dumps({"mode": "snapshot"})
+    world.put(version("flights/a.csv"), version("flights/b.csv"))
+    world.settle()
+    assert world.batches == [["flights/a.csv", "flights/b.csv"]]

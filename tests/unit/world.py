@@ -1,12 +1,13 @@
 """A lake in motion: the queue, state machines, jobs, the failure rule and the sweep, around the real core.
 
-It does what AWS does and nothing else: it delivers a message again if intake died, runs an execution's states in
-turn, ends it as FAILED if one of them died, and calls recovery for it. A `Crash` ends the function it happens
-in, never the world.
+It does what AWS does and nothing else: it delivers a message again if intake died, runs an execution's states
+in turn, ends it as FAILED if one of them died, and calls recovery for it. A `Crash` ends the function it
+happens in, never the world.
 """
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,7 +25,7 @@ POISON = "poison"
 JobFailure = Callable[[FakeLake, RunRequest, Manifest], None]
 
 
-class JobDied(Exception):
+class JobDied(Exception):  # noqa: N818 - what happened, not an error of ours
     """A Glue job ended without its work done."""
 
 
@@ -160,7 +161,7 @@ class World:
         """Make a call; True if it did something or died, which is reason enough to look again."""
         try:
             result = call()
-        except Crash:
+        except (Crash, LakehouseError):
             return True
         if isinstance(result, sweep.SweepResult):
             return bool(result.started or result.recovered or result.failed)
@@ -173,7 +174,7 @@ class World:
         lake, database = self.lake, "lake_dev_silver"
         prefix = run_prefix(request.writer, request.run_id)
         manifest: Manifest = lake.operations.read(prefix + MANIFEST_FILE)
-        self.batches.append([file["key"] for file in manifest["files"]])
+        self.batches.append(sorted(file["key"] for file in manifest["files"]))
         silver = lake.tables.table(database, request.dataset)
         quarantine = lake.tables.table(database, request.dataset + "__quarantine")
         branch = run_branch(request.run_id)
@@ -184,7 +185,7 @@ class World:
         files = [self._file(one, silver.branches[branch]) for one in manifest["files"]]
         lake.faults.effect("rows")
         report = _silver_report(request, files)
-        lake.operations.objects[prefix + REPORT_FILE] = _json(report)
+        lake.operations.objects[prefix + REPORT_FILE] = json.dumps(report)
         lake.faults.effect("report")
         for table in (quarantine, silver):
             table.rows = table.branches.pop(branch)
@@ -221,7 +222,7 @@ class World:
             gold.branches[run_branch(request.run_id)] = dict(silver.rows)
             lake.faults.effect("branch")
             report |= {"models": [_table("by_day")], "skipped": []}
-        lake.operations.objects[prefix + REPORT_FILE] = _json({**report, "seconds": {}})
+        lake.operations.objects[prefix + REPORT_FILE] = json.dumps({**report, "seconds": {}})
         lake.faults.effect("report")
         if report["models"]:
             gold.rows = gold.branches.pop(run_branch(request.run_id))
@@ -279,9 +280,3 @@ def _silver_report(request: RunRequest, files: list[dict[str, Any]]) -> dict[str
         "spark_actions": 1,
         "seconds": {},
     }
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value)
