@@ -1,4 +1,4 @@
-"""``python -m twin serve | deploy | delete``: the twin's own commands, run with the interpreter of ``.tools/twin``."""
+"""``python -m twin serve | deploy | delete``, run with the interpreter of ``.tools/twin``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
         elif arguments.command == "deploy":
             from twin.deploy import deploy
 
-            deploy(settings, arguments.environment, arguments.template)
+            deploy(settings, arguments.environment, arguments.template, arguments.parameter)
         else:
             from twin.deploy import delete
 
@@ -36,20 +36,32 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m twin", description="AWS for this project, on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m twin", description="AWS for this project, on this machine."
+    )
     parser.add_argument("--project", default=".", help="the project's folder (default: the current one)")
-    parser.add_argument("--state-dir", default=".twin", help="where the twin keeps its files (default: .twin)")
+    parser.add_argument(
+        "--state-dir", default=".twin", help="where the twin keeps its files (default: .twin)"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve AWS over HTTPS until SIGTERM or Ctrl-C")
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: this machine only)")
     serve.add_argument("--port", type=int, default=DEFAULT_PORT)
-    serve.add_argument("--persist", action="store_true", help="keep buckets, tables and stacks over a restart")
+    serve.add_argument(
+        "--persist", action="store_true", help="keep buckets, tables and stacks over a restart"
+    )
     serve.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
-    for name, text in (("deploy", "build and deploy the template to the running twin"), ("delete", "delete the stack")):
+    for name, text in (
+        ("deploy", "build and deploy the template to the running twin"),
+        ("delete", "delete the stack"),
+    ):
         command = commands.add_parser(name, help=text)
-        command.add_argument("--environment", default="dev", help="environment of samconfig.toml (default: dev)")
+        command.add_argument(
+            "--environment", default="dev", help="environment of samconfig.toml (default: dev)"
+        )
         if name == "deploy":
             command.add_argument("--template", default="template.yaml")
+            command.add_argument("--parameter", action="append", default=[], metavar="KEY=VALUE")
     return parser
 
 

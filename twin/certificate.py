@@ -20,7 +20,7 @@ RENEW_BEFORE_DAYS = 30
 
 def ensure(certificate_file: Path, key_file: Path, host: str, now: dt.datetime) -> None:
     """Make certificate and key unless there is a pair that covers ``host`` and lasts another month."""
-    addresses = {ipaddress.ip_address("127.0.0.1")} | ({ipaddress.ip_address(host)} - {ipaddress.ip_address("0.0.0.0")})  # noqa: S104 - compared, not bound
+    addresses = {ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address(host)}
     if key_file.exists() and _serves(certificate_file, addresses, now):
         return
     key = ec.generate_private_key(ec.SECP256R1())
@@ -50,7 +50,9 @@ def ensure(certificate_file: Path, key_file: Path, host: str, now: dt.datetime) 
     certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def _serves(certificate_file: Path, addresses: set[ipaddress.IPv4Address | ipaddress.IPv6Address], now: dt.datetime) -> bool:
+def _serves(
+    certificate_file: Path, addresses: set[ipaddress.IPv4Address | ipaddress.IPv6Address], now: dt.datetime
+) -> bool:
     if not certificate_file.exists():
         return False
     certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())

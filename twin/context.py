@@ -3,9 +3,9 @@
 A service package (``twin.glue``, ``twin.athena``, ...) exposes ``install(app, context)``. It is called before
 the server listens, so ``install`` only registers; work that needs a running server goes to ``on_ready``.
 
-Two ways to reach a service: ``call`` goes to its handler inside this process, unauthenticated, for bookkeeping;
-the clients go over HTTPS with real credentials, so that IAM decides. Neither may be used on the event
-loop's own thread (an async handler wraps them in ``asyncio.to_thread``, or awaits ``call_async``).
+Two ways to reach a service: ``call`` goes to its handler inside this process, unauthenticated, for
+bookkeeping; the clients go over HTTPS with real credentials, so that IAM decides. Neither may be used on
+the event loop's own thread (an async handler wraps them in ``asyncio.to_thread``, or awaits ``call_async``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,7 +53,8 @@ class Context:
     shutdown_actions: list[Callable[[], None]] = field(default_factory=list)
     events_seen: int = 0
     _events: threading.Condition = field(default_factory=threading.Condition)
-    _session: boto3.session.Session = field(default_factory=boto3.session.Session)
+    # Not typed as boto3's: its stubs know a client only by a literal name.
+    _session: Any = field(default_factory=boto3.session.Session)
     _session_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -61,15 +63,19 @@ class Context:
     # --- Acting as somebody ---------------------------------------------------------------------
 
     def role_session(self, role_arn: str, session_name: str, service: str | None = None) -> Credentials:
-        """Credentials of a role, as the environment variables ``AWS_ACCESS_KEY_ID``, ``..._SECRET_...``, ``..._TOKEN``.
+        """Credentials of a role, by the names of their environment variables (``AWS_ACCESS_KEY_ID`` ...).
 
-        ``service``: the principal that assumes the role (``glue.amazonaws.com``); when given, the role's trust
-        policy must name it. Raises ``RoleUnusableError`` for a role that is missing or does not trust it.
+        ``service``: the principal that assumes the role (``glue.amazonaws.com``); when given, the role's
+        trust policy must name it. Raises ``RoleUnusableError`` for a missing or distrusting role.
         """
         self._require_role(role_arn, service)
         from ministack.services import sts
 
-        key_id, secret, token = "ASIA" + secrets.token_hex(8).upper(), secrets.token_hex(20), secrets.token_hex(64)
+        key_id, secret, token = (
+            "ASIA" + secrets.token_hex(8).upper(),
+            secrets.token_hex(20),
+            secrets.token_hex(64),
+        )
         name = role_arn.rsplit("/", 1)[-1]
         sts.register_session(
             key_id,
@@ -83,7 +89,9 @@ class Context:
         )
         return {"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token}
 
-    def role_client(self, service: str, role_arn: str, session_name: str, principal: str | None = None) -> Any:
+    def role_client(
+        self, service: str, role_arn: str, session_name: str, principal: str | None = None
+    ) -> Any:
         """A boto3 client of ``service`` that acts as the role, over HTTPS."""
         return self.client(service, self.role_session(role_arn, session_name, principal))
 
@@ -137,14 +145,14 @@ class Context:
         handler = self._base_handlers[service]
         status, _, answer = await handler("POST", "/", headers, json.dumps(body, default=str).encode(), {})
         decoded: JsonObject = json.loads(answer) if answer else {}
-        if status >= 400:
+        if status >= HTTPStatus.BAD_REQUEST:
             raise CallRefusedError(service, action, status, decoded)
         return decoded
 
     def call(self, service: str, action: str, body: JsonObject, target: str) -> JsonObject:
         """Ask a service's own handler, below every hook and without authentication.
 
-        ``target`` is the prefix of ``X-Amz-Target`` (``AWSGlue``, ``Logs_20140328``); only for JSON protocols.
+        ``target`` is the prefix of ``X-Amz-Target`` (``AWSGlue``, ``Logs_20140328``): JSON protocols only.
         Raises ``CallRefusedError`` when the service answers with an error.
         """
 
@@ -154,7 +162,9 @@ class Context:
         answer: JsonObject = self.app.call_service_handler_sync(handler, None, None, None, None, None)
         return answer
 
-    def emit_event(self, source: str, detail_type: str, detail: JsonObject, resources: Iterable[str] = ()) -> None:
+    def emit_event(
+        self, source: str, detail_type: str, detail: JsonObject, resources: Iterable[str] = ()
+    ) -> None:
         """Put one event on the default bus, as an AWS service does (``source`` like ``aws.glue``)."""
         from ministack.services import eventbridge
 
@@ -188,8 +198,8 @@ class Context:
                 if refused.code != "ResourceAlreadyExistsException":
                     raise
         if events:
-            body = {"logGroupName": group, "logStreamName": stream, "logEvents": events}
-            self.call("logs", "PutLogEvents", body, "Logs_20140328")
+            batch = {"logGroupName": group, "logStreamName": stream, "logEvents": events}
+            self.call("logs", "PutLogEvents", batch, "Logs_20140328")
 
     # --- Life -------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Builds and deploys the project's template to the running twin, with the SAM CLI and its own configuration file."""
+"""Builds and deploys the project's template to the running twin, with the SAM CLI."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import yaml
 from botocore.exceptions import ClientError
 
 from twin.errors import DeployError
@@ -25,6 +26,7 @@ DEFAULT_ENVIRONMENT = "dev"
 """The environment that ``samconfig.toml`` calls ``default``, so that a bare ``sam deploy`` means it."""
 POLL_DELAY_SECONDS = 1
 """How often the SAM CLI looks at the stack; its default of five is meant for AWS."""
+QUICK_PARAMETERS = {"CrawlPollSeconds": 1, "SweepMinutes": 1}
 TAIL_LINES = 30
 """How much of what the SAM CLI said is shown when it fails for no resource's reason."""
 
@@ -40,7 +42,9 @@ class Target:
     def find(cls, settings: Settings) -> Target:
         """The twin of a project folder. Raises ``DeployError`` when none runs."""
         if not settings.endpoint_file.exists():
-            raise DeployError("No twin is running here: start one with `lakehouse twin up` (or python -m twin serve).")
+            raise DeployError(
+                "No twin is running here: start one with `lakehouse twin up` (or python -m twin serve)."
+            )
         return cls(settings, json.loads(settings.endpoint_file.read_text()))
 
     @property
@@ -49,7 +53,7 @@ class Target:
         return f"sam-artifacts-{self.endpoint['account']}-{self.endpoint['region']}"
 
     def environment(self) -> dict[str, str]:
-        """This process's environment with the twin's profile in place of any other AWS setting."""
+        """The current environment with the twin's profile in place of any other AWS setting."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and k != "PYTHONPATH"}
         return {
             **kept,
@@ -67,7 +71,8 @@ class Target:
 
     def client(self, service: str) -> Any:
         """A boto3 client as the twin's administrator."""
-        return boto3.client(
+        session: Any = boto3.session.Session()  # its stubs know a client only by a literal name
+        return session.client(
             service,
             endpoint_url=self.endpoint["endpoint"],
             region_name=self.endpoint["region"],
@@ -89,20 +94,22 @@ def deploy(
     began = time.monotonic()
     built = build(target, template)
     target.client("s3").create_bucket(Bucket=target.artifact_bucket)
-    overrides = [*configured["parameter_overrides"], *runtime_parameters(settings), *extra]
-    _sam(
-        target,
-        "deploy",
-        ["--template-file", str(built), "--stack-name", configured["stack_name"]]
-        + ["--s3-bucket", target.artifact_bucket, "--s3-prefix", configured["stack_name"]]
-        + ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
-        + ["--capabilities", *configured["capabilities"], "--tags", *configured["tags"]]
-        + ["--parameter-overrides", *overrides],
-        configured["stack_name"],
-    )
-    outputs = stack_outputs(target, configured["stack_name"])
-    sys.stdout.write(f"twin: {configured['stack_name']} is deployed ({time.monotonic() - began:.0f} s)\n")
-    return outputs
+    overrides = [
+        *configured["parameter_overrides"],
+        *runtime_parameters(settings),
+        *quick_parameters(built),
+        *extra,
+    ]
+    stack = configured["stack_name"]
+    where = ["--template-file", str(built), "--stack-name", stack]
+    artifacts = ["--s3-bucket", target.artifact_bucket, "--s3-prefix", stack]
+    manner = ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
+    acknowledged = ["--capabilities", *configured["capabilities"]]
+    tags = ["--tags", *configured["tags"]] if configured.get("tags") else []
+    parameters = ["--parameter-overrides", *overrides]
+    _sam(target, "deploy", [*where, *artifacts, *manner, *acknowledged, *tags, *parameters], stack)
+    sys.stdout.write(f"twin: {stack} is deployed ({time.monotonic() - began:.0f} s)\n")
+    return stack_outputs(target, stack)
 
 
 def delete(settings: Settings, environment: str = "dev") -> None:
@@ -114,7 +121,7 @@ def delete(settings: Settings, environment: str = "dev") -> None:
 
 
 def build(target: Target, template: str) -> Path:
-    """Run ``sam build`` (the layer's dependencies come from its makefile's cache); returns the built template."""
+    """Run ``sam build``, whose layer has a cache of its own; returns the built template."""
     folder = target.settings.state_dir / "build"
     parameters = runtime_parameters(target.settings)
     arguments = ["--template", template, "--build-dir", str(folder), "--parameter-overrides", *parameters]
@@ -139,6 +146,12 @@ def runtime_parameters(settings: Settings) -> list[str]:
     return [f"LambdaRuntime=python{python_version(settings)}", f"LambdaArchitecture={architecture}"]
 
 
+def quick_parameters(template: Path) -> list[str]:
+    """Waits that are set for AWS's pace and prices, shortened where the template has such a parameter."""
+    declared = yaml.safe_load(template.read_text()).get("Parameters", {})
+    return [f"{name}={value}" for name, value in QUICK_PARAMETERS.items() if name in declared]
+
+
 def python_version(settings: Settings) -> str:
     """Major and minor version of the interpreter that runs the functions."""
     command = [str(settings.project_python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
@@ -152,7 +165,7 @@ def stack_outputs(target: Target, stack: str) -> dict[str, str]:
 
 
 def failures(target: Target, stack: str) -> list[str]:
-    """What failed in the stack's latest operation, one sentence per resource, nested stacks' reasons included."""
+    """What failed in the stack's latest operation, a sentence for each resource."""
     try:
         events = target.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
     except ClientError as error:
@@ -163,7 +176,9 @@ def failures(target: Target, stack: str) -> list[str]:
         if began and event["PhysicalResourceId"] == event["StackId"]:
             break
         if event["ResourceStatus"].endswith("_FAILED"):
-            found.append(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}")
+            found.append(
+                f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
+            )
     return found[::-1]
 
 

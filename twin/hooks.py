@@ -19,8 +19,8 @@ def require(module: ModuleType, *names: str) -> None:
     missing = [name for name in names if not hasattr(module, name)]
     if missing:
         raise UpgradeError(
-            f"ministack {version('ministack')} has no {', '.join(missing)} in {module.__name__}, which the twin "
-            "builds on: install the version pinned in requirements/twin.txt, or adapt the twin to this one."
+            f"ministack {version('ministack')} has no {', '.join(missing)} in {module.__name__}, which the "
+            "twin builds on: install the version in requirements/twin.txt, or adapt the twin to this one."
         )
 
 

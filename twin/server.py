@@ -46,7 +46,9 @@ def serve(settings: Settings) -> None:
     from ministack import app
 
     if not app.AUTH:
-        raise UpgradeError("ministack did not take AUTH=true from the environment: the twin must not run open.")
+        raise UpgradeError(
+            "ministack did not take AUTH=true from the environment: the twin must not run open."
+        )
     logging.getLogger().setLevel(settings.log_level)
     context = Context(
         app, settings.endpoint, settings.ca_bundle, REGION, ACCOUNT, settings.state_dir, settings.project_root
@@ -141,12 +143,12 @@ def _answers(settings: Settings) -> bool:
 def _refuse_taken_port(settings: Settings) -> None:
     if _answers(settings):
         raise StartError(
-            f"Port {settings.port} is in use, perhaps by another twin: stop that one, or choose another with --port."
+            f"Port {settings.port} is in use, perhaps by another twin: stop that one, or choose a --port."
         )
 
 
 def _set_environment(settings: Settings, key_file: str) -> None:
-    """What ministack reads at import. Child processes inherit it, so nothing of the caller's AWS setup stays."""
+    """What ministack reads at import. Children inherit it, so nothing of the caller's AWS setup stays."""
     for name in [n for n in os.environ if n.startswith("AWS_") or n in _FOREIGN_TRUST]:
         del os.environ[name]
     scratch = settings.state_dir / "tmp"
@@ -154,7 +156,9 @@ def _set_environment(settings: Settings, key_file: str) -> None:
     scratch.mkdir(parents=True)
     tempfile.tempdir = str(scratch)
     state = settings.state_dir / "state"
-    trust = {name: str(settings.ca_bundle) for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")}
+    trust = {
+        name: str(settings.ca_bundle) for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+    }
     os.environ.update(
         {
             "AUTH": "true",

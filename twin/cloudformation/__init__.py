@@ -1,4 +1,4 @@
-"""CloudFormation: what a template says is applied, refused or known to be only recorded; deletion is as strict as AWS's."""
+"""CloudFormation: what a template says is applied, refused, or known to be only recorded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import json
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from types import ModuleType
 from typing import Any
 
@@ -33,9 +34,14 @@ def install(app: ModuleType, context: Context) -> None:
     hooks.replace(stacks, "_runs_on_worker_thread", lambda _: lambda _resource_type: True)
     hooks.replace(stacks, "_provision_resource", lambda original: functools.partial(_create_known, original))
     hooks.replace(stacks, "_update_resource", lambda original: functools.partial(_update_known, original))
-    hooks.replace(provisioners, "_sfn_definition", lambda original: functools.partial(_json_definition, original))
+    hooks.replace(
+        provisioners, "_sfn_definition", lambda original: functools.partial(_json_definition, original)
+    )
     hooks.replace_entry(
-        handlers, "_ACTION_HANDLERS", "GetTemplate", lambda original: functools.partial(_aws_template_urls, context, original)
+        handlers,
+        "_ACTION_HANDLERS",
+        "GetTemplate",
+        lambda original: functools.partial(_aws_template_urls, context, original),
     )
     nested.install(app, provisioners)
     _change(provisioners, "AWS::S3::Bucket", delete=_delete_bucket)
@@ -51,7 +57,9 @@ def _change(provisioners: ModuleType, resource_type: str, **handlers: Callable[.
     hooks.replace_entry(provisioners, "_RESOURCE_HANDLERS", resource_type, lambda old: {**old, **handlers})
 
 
-def _apply_after(provisioners: ModuleType, resource_type: str, apply: Callable[[str, JsonObject], None]) -> None:
+def _apply_after(
+    provisioners: ModuleType, resource_type: str, apply: Callable[[str, JsonObject], None]
+) -> None:
     """Call ``apply(physical id, properties)`` whenever a resource of the type was made or changed."""
     old = provisioners._RESOURCE_HANDLERS[resource_type]
 
@@ -72,13 +80,20 @@ def _apply_after(provisioners: ModuleType, resource_type: str, apply: Callable[[
     _change(provisioners, resource_type, create=create, update=update)
 
 
-def _create_known(original: Callable[..., Any], resource_type: str, logical_id: str, wanted: JsonObject, stack: str) -> Any:
+def _create_known(
+    original: Callable[..., Any], resource_type: str, logical_id: str, wanted: JsonObject, stack: str
+) -> Any:
     properties.check(resource_type, wanted)
     return original(resource_type, logical_id, wanted, stack)
 
 
 def _update_known(
-    original: Callable[..., Any], resource_type: str, physical_id: str, before: JsonObject, wanted: JsonObject, *rest: Any
+    original: Callable[..., Any],
+    resource_type: str,
+    physical_id: str,
+    before: JsonObject,
+    wanted: JsonObject,
+    *rest: Any,
 ) -> Any:
     properties.check(resource_type, wanted)
     return original(resource_type, physical_id, before, wanted, *rest)
@@ -106,7 +121,7 @@ def _delete_bucket(name: str, _properties: JsonObject) -> None:
     from ministack.services import s3
 
     status, _, body = s3._delete_bucket(name)
-    if status >= 400 and b"NoSuchBucket" not in body:
+    if status >= HTTPStatus.BAD_REQUEST and b"NoSuchBucket" not in body:
         raise RefusedError(f"The bucket {name} was not deleted: {_message(body)}")
 
 
@@ -123,7 +138,7 @@ def _delete_table(name: str, _properties: JsonObject) -> None:
 
     if name in dynamodb._tables:
         status, _, body = dynamodb._delete_table({"TableName": name})
-        if status >= 400:
+        if status >= HTTPStatus.BAD_REQUEST:
             raise RefusedError(f"The table {name} was not deleted: {_message(body)}")
 
 

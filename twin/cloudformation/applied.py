@@ -1,6 +1,6 @@
-"""Properties that ministack's CloudFormation drops, applied through the service's own API after it made the resource.
+"""Properties that ministack's CloudFormation drops, applied through the service's own API.
 
-Every function takes the context, the resource's name and its properties, and may be called again on an update.
+Every function takes the context, the resource's name and its properties, after each creation and each change.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ def bucket(context: Context, name: str, properties: JsonObject) -> None:
         rules = [_lifecycle_rule(rule) for rule in lifecycle["Rules"]]
         s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
     if (logging := properties.get("LoggingConfiguration")) and logging.get("DestinationBucketName"):
-        target = {"TargetBucket": logging["DestinationBucketName"], "TargetPrefix": logging.get("LogFilePrefix", "")}
+        target = {
+            "TargetBucket": logging["DestinationBucketName"],
+            "TargetPrefix": logging.get("LogFilePrefix", ""),
+        }
         s3.put_bucket_logging(Bucket=name, BucketLoggingStatus={"LoggingEnabled": target})
     if tags := properties.get("Tags"):
         s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
@@ -39,7 +42,11 @@ def bucket(context: Context, name: str, properties: JsonObject) -> None:
 
 def _lifecycle_rule(rule: JsonObject) -> JsonObject:
     """A rule of a template in the words of the S3 API."""
-    answer: JsonObject = {"ID": rule.get("Id", ""), "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
+    answer: JsonObject = {
+        "ID": rule.get("Id", ""),
+        "Status": rule["Status"],
+        "Filter": {"Prefix": rule.get("Prefix", "")},
+    }
     transitions = rule.get("Transitions") or ([rule["Transition"]] if "Transition" in rule else [])
     if transitions:
         answer["Transitions"] = [
@@ -50,7 +57,9 @@ def _lifecycle_rule(rule: JsonObject) -> JsonObject:
     if "ExpiredObjectDeleteMarker" in rule:
         answer["Expiration"] = {"ExpiredObjectDeleteMarker": _true(rule["ExpiredObjectDeleteMarker"])}
     noncurrent = rule.get("NoncurrentVersionExpiration")
-    noncurrent_days = noncurrent["NoncurrentDays"] if noncurrent else rule.get("NoncurrentVersionExpirationInDays")
+    noncurrent_days = (
+        noncurrent["NoncurrentDays"] if noncurrent else rule.get("NoncurrentVersionExpirationInDays")
+    )
     if noncurrent_days:
         answer["NoncurrentVersionExpiration"] = {"NoncurrentDays": int(noncurrent_days)}
     if upload := rule.get("AbortIncompleteMultipartUpload"):
@@ -103,7 +112,9 @@ def function(context: Context, name: str, properties: JsonObject) -> None:
         reserved = int(properties["ReservedConcurrentExecutions"])
         client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
     if "DeadLetterConfig" in properties:
-        client.update_function_configuration(FunctionName=name, DeadLetterConfig=properties["DeadLetterConfig"])
+        client.update_function_configuration(
+            FunctionName=name, DeadLetterConfig=properties["DeadLetterConfig"]
+        )
 
 
 def glue_job(_context: Context, name: str, properties: JsonObject) -> None:

@@ -1,7 +1,8 @@
 """Nested stacks: deployed, rolled back and deleted by the same code as a stack of one's own.
 
-ministack has a second, simpler way for them, which applies no SAM transform, leaves behind what a failed creation
-made, and heeds no deletion policy. So the three handlers of ``AWS::CloudFormation::Stack`` are replaced.
+ministack has a second, simpler way for them, which applies no SAM transform, leaves behind what a
+failed creation made, and heeds no deletion policy. So the handlers of ``AWS::CloudFormation::Stack`` are
+replaced.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from twin import hooks
 from twin.errors import RefusedError
 
 JsonObject = dict[str, Any]
-SNAPSHOT = ("_resources", "_template", "_template_body", "_resolved_params", "_conditions", "Parameters", "Tags", "Outputs")
+SNAPSHOT = (
+    "_resources",
+    "_template",
+    "_template_body",
+    "_resolved_params",
+    "_conditions",
+    "Parameters",
+    "Tags",
+    "Outputs",
+)
 """What ministack needs of a stack to undo an update."""
 
 
@@ -26,11 +36,15 @@ def install(app: ModuleType, provisioners: ModuleType) -> None:
 
     hooks.require(app, "_MAIN_LOOP")
     hooks.require(stacks, "_deploy_stack_async", "_delete_stack_async", "_add_event")
-    hooks.require(engine, "_apply_transforms", "_parse_template", "_resolve_parameters", "_evaluate_conditions")
+    hooks.require(
+        engine, "_apply_transforms", "_parse_template", "_resolve_parameters", "_evaluate_conditions"
+    )
     hooks.require(provisioners, "_nested_stack_lookup_name", "_check_nested_stack_capabilities")
     nested = NestedStacks(app, provisioners)
     handlers = {"create": nested.create, "update": nested.update, "delete": nested.delete}
-    hooks.replace_entry(provisioners, "_RESOURCE_HANDLERS", "AWS::CloudFormation::Stack", lambda old: {**old, **handlers})
+    hooks.replace_entry(
+        provisioners, "_RESOURCE_HANDLERS", "AWS::CloudFormation::Stack", lambda old: {**old, **handlers}
+    )
 
 
 class NestedStacks:
@@ -43,16 +57,25 @@ class NestedStacks:
     def create(self, logical_id: str, properties: JsonObject, parent: str) -> tuple[str, JsonObject]:
         """Deploy a new child; what it made is gone again when that fails."""
         name = f"{parent}-{logical_id}-{self.provisioners.new_uuid()[:12].upper()}"
-        stack_id = f"arn:aws:cloudformation:{_region()}:{_account()}:stack/{name}/{self.provisioners.new_uuid()}"
+        stack_id = (
+            f"arn:aws:cloudformation:{_region()}:{_account()}:stack/{name}/{self.provisioners.new_uuid()}"
+        )
         stack = self._new_stack(name, stack_id, parent)
         result = self._deploy(stack, properties, None)
         if stack["StackStatus"] != "CREATE_COMPLETE":
             stack["StackStatus"] = "DELETE_COMPLETE"
-            raise RefusedError(f"Embedded stack {name} was not successfully created: {_first_failure(stack_id)}")
+            raise RefusedError(
+                f"Embedded stack {name} was not successfully created: {_first_failure(stack_id)}"
+            )
         return stack_id, result
 
     def update(
-        self, physical_id: str, _old: JsonObject, properties: JsonObject, _parent: str, _logical_id: str | None = None
+        self,
+        physical_id: str,
+        _old: JsonObject,
+        properties: JsonObject,
+        _parent: str,
+        _logical_id: str | None = None,
     ) -> tuple[str, JsonObject]:
         """Update a child in place; it rolls itself back when that fails."""
         stack = self._stacks()[self.provisioners._nested_stack_lookup_name(physical_id)]
@@ -60,7 +83,9 @@ class NestedStacks:
         result = self._deploy(stack, properties, previous)
         if stack["StackStatus"] != "UPDATE_COMPLETE":
             name, stack_id = stack["StackName"], stack["StackId"]
-            raise RefusedError(f"Embedded stack {name} was not successfully updated: {_first_failure(stack_id)}")
+            raise RefusedError(
+                f"Embedded stack {name} was not successfully updated: {_first_failure(stack_id)}"
+            )
         return physical_id, result
 
     def delete(self, physical_id: str, _properties: JsonObject) -> None:
@@ -80,10 +105,14 @@ class NestedStacks:
         from ministack.services.cloudformation import engine, stacks
 
         body = self._template_body(properties["TemplateURL"])
-        given = [{"Key": key, "Value": _text(value)} for key, value in (properties.get("Parameters") or {}).items()]
+        given = [
+            {"Key": key, "Value": _text(value)} for key, value in (properties.get("Parameters") or {}).items()
+        ]
         template = engine._apply_transforms(engine._parse_template(body), given, stack["_resolved_params"])
         if isinstance(template, engine._TransformFailed):
-            raise RefusedError(f"The template of {stack['StackName']} cannot be transformed: {template.error}")
+            raise RefusedError(
+                f"The template of {stack['StackName']} cannot be transformed: {template.error}"
+            )
         self.provisioners._check_nested_stack_capabilities(stack["_parent_stack_name"], template)
         parameters = engine._resolve_parameters(template, given)
         prefix = "UPDATE" if previous else "CREATE"
@@ -102,7 +131,9 @@ class NestedStacks:
             _conditions=engine._evaluate_conditions(template, parameters),
         )
         name, stack_id = stack["StackName"], stack["StackId"]
-        stacks._add_event(stack_id, name, name, "AWS::CloudFormation::Stack", stack["StackStatus"], "", stack_id)
+        stacks._add_event(
+            stack_id, name, name, "AWS::CloudFormation::Stack", stack["StackStatus"], "", stack_id
+        )
         self._run(
             stacks._deploy_stack_async(
                 name, stack_id, template, parameters, disable_rollback=False, tags=stack["Tags"],
@@ -155,7 +186,11 @@ def _first_failure(stack_id: str) -> str:
     from ministack.services.cloudformation import _stack_events
 
     events = _stack_events[stack_id]
-    starts = [i for i, e in enumerate(events) if e["PhysicalResourceId"] == stack_id and "IN_PROGRESS" in e["ResourceStatus"]]
+    starts = [
+        i
+        for i, e in enumerate(events)
+        if e["PhysicalResourceId"] == stack_id and "IN_PROGRESS" in e["ResourceStatus"]
+    ]
     for start in (starts[-2] if len(starts) > 1 else 0, 0):
         for event in events[start:]:
             if event["ResourceStatus"].endswith("_FAILED"):

@@ -31,4 +31,6 @@ def check(resource_type: str, properties: dict[str, Any]) -> None:
     unknown = sorted(set(properties) - names)
     if unknown:
         listed = ", ".join(unknown)
-        raise UnknownPropertyError(f"The twin does not know {listed} of {resource_type}: see twin/properties.yaml.")
+        raise UnknownPropertyError(
+            f"The twin does not know {listed} of {resource_type}: see twin/properties.yaml."
+        )

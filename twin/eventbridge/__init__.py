@@ -19,21 +19,28 @@ ACTIONS = {"sqs": "sqs:SendMessage", "sns": "sns:Publish", "lambda": "lambda:Inv
 
 
 def install(_app: ModuleType, context: Context) -> None:
-    """Check the target's policy, keep what cannot be delivered, and invoke functions with Lambda's retries."""
+    """Check each target's policy, and invoke functions with Lambda's retries."""
     from ministack.services import eventbridge, lambda_svc, sns, sqs
 
     hooks.require(sqs, "_queue_by_arn")
     hooks.require(sns, "_topics")
     hooks.require(lambda_svc, "function_policy_for_arn", "invoke_async_with_retry")
     hooks.require(eventbridge, "_dispatch_to_sqs", "parse_arn")
-    hooks.replace(eventbridge, "_invoke_target", lambda original: functools.partial(_deliver, context, original))
+    hooks.replace(
+        eventbridge, "_invoke_target", lambda original: functools.partial(_deliver, context, original)
+    )
     hooks.replace(eventbridge, "_dispatch_to_lambda", lambda _: _invoke_function)
 
 
 def _deliver(
-    context: Context, original: Callable[..., None], target: JsonObject, event: JsonObject, rule: JsonObject, view: Any = None
+    context: Context,
+    original: Callable[..., None],
+    target: JsonObject,
+    event: JsonObject,
+    rule: JsonObject,
+    view: Any = None,
 ) -> None:
-    """A target that does not admit the rule gets nothing, as on AWS; the target's dead-letter queue gets the event."""
+    """A target that does not admit the rule gets nothing, as on AWS; its dead-letter queue gets the event."""
     if _admitted(context, target["Arn"], rule["Arn"]):
         original(target, event, rule, view)
         return
@@ -80,4 +87,6 @@ def _invoke_function(arn: str, payload: str) -> None:
 
     function, config, _name = lambda_svc._get_func_record_for_ref(arn)
     if function and config:
-        lambda_svc.invoke_async_with_retry(lambda_svc._execution_record_for_config(function, config), json.loads(payload))
+        lambda_svc.invoke_async_with_retry(
+            lambda_svc._execution_record_for_config(function, config), json.loads(payload)
+        )

@@ -62,7 +62,7 @@ def _with_error_types(execute: Callable[..., JsonObject]) -> Callable[..., JsonO
 def _answering_custom_resources(execute: Callable[..., JsonObject]) -> Callable[..., JsonObject]:
     """A custom resource's function that raises fails the resource at once.
 
-    AWS would wait for the answer until ``ServiceTimeout``, an hour by default; that hour teaches nothing here.
+    AWS would wait for the answer until ``ServiceTimeout``, an hour by default; nothing is learnt in it.
     """
     from ministack.services.cloudformation import custom_resource
 

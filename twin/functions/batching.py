@@ -64,4 +64,4 @@ def _missing_seconds(queue: dict[str, Any], batch_size: int, window_seconds: int
     visible_since = [m["visible_at"] for m in queue["messages"] if m["visible_at"] <= now]
     if not visible_since or len(visible_since) >= batch_size:
         return 0
-    return max(0.0, min(visible_since) + window_seconds - now)
+    return max(0.0, float(min(visible_since)) + window_seconds - now)

@@ -1,4 +1,4 @@
-"""Starts a Lambda execution environment: the project's interpreter, the function's code, its layers, its role."""
+"""Starts a Lambda execution environment: interpreter, the function's code, its layers, its role."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ class Environments:
         worker._proc.stdin.write(json.dumps(start) + "\n")
         worker._proc.stdin.flush()
         if not worker._proc.stdout.readline():
-            raise TwinError(f"The environment of function {config['FunctionName']} ended before it was ready.")
+            raise TwinError(
+                f"The environment of function {config['FunctionName']} ended before it was ready."
+            )
         worker._start_time = time.time()
 
     def _variables(self, config: dict[str, Any], code: Path, credentials: dict[str, str]) -> dict[str, str]:
@@ -98,7 +100,8 @@ class Environments:
             "AWS_LAMBDA_FUNCTION_VERSION": config.get("Version", "$LATEST"),
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.get("MemorySize", 128)),
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "AWS_LAMBDA_LOG_GROUP_NAME": config.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{name}",
+            "AWS_LAMBDA_LOG_GROUP_NAME": config.get("LoggingConfig", {}).get("LogGroup")
+            or f"/aws/lambda/{name}",
             "AWS_LAMBDA_LOG_STREAM_NAME": uuid.uuid4().hex,
             "LAMBDA_TASK_ROOT": str(code),
         }
@@ -112,6 +115,7 @@ class Environments:
             if not folder.exists():
                 part = folder.with_suffix(".part")
                 shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
                 with zipfile.ZipFile(io.BytesIO(archive)) as files:
                     files.extractall(part)
                 part.rename(folder)

@@ -1,8 +1,8 @@
 """One Lambda execution environment: imports the handler once, then answers invocations over its pipes.
 
-The twin runs this file with the project's interpreter in isolated mode (``-I -S``), so that a function finds the
-standard library, its own code, its layers, and what AWS's Python runtime ships (boto3), and nothing else. One JSON
-line in is one invocation, one JSON line out its result. Only the standard library may be imported here.
+The twin runs this file with the project's interpreter in isolated mode (``-I -S``), so that a function finds
+the standard library, its own code, its layers, what AWS's Python runtime ships (boto3), and nothing else.
+One JSON line in is one invocation, one JSON line out its result. Only the standard library may be imported.
 """
 
 from __future__ import annotations

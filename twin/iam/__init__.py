@@ -14,8 +14,10 @@ def install(_app: ModuleType, _context: Context) -> None:
     from ministack.services import iam
     from moto.iam.aws_managed_policies import aws_managed_policies_data as managed
 
-    hooks.require(iam, "_AWS_MANAGED_POLICY_PREFIX", "_aws_managed_policies", "_make_aws_managed_record", "_roles")
-    for policy_name, policy in (json.loads(managed) if isinstance(managed, str) else managed).items():
+    hooks.require(
+        iam, "_AWS_MANAGED_POLICY_PREFIX", "_aws_managed_policies", "_make_aws_managed_record", "_roles"
+    )
+    for policy_name, policy in json.loads(managed).items():
         name = policy.get("Path", "/").lstrip("/") + policy_name
         arn = iam._AWS_MANAGED_POLICY_PREFIX + name
         if arn not in iam._aws_managed_policies:

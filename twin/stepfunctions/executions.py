@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from http import HTTPStatus
 from types import ModuleType
 from typing import Any
 
@@ -32,7 +33,7 @@ CLIENTS: contextvars.ContextVar[dict[str, Any]] = contextvars.ContextVar("execut
 class ExecutionEndedError(BaseException):
     """The execution was stopped or timed out while this task ran.
 
-    No Exception, since no Retry, no Catch and no ``except Exception`` of the interpreter may take it for a failure.
+    No Exception, since no Retry, no Catch and no ``except Exception`` below may take it for a failure.
     """
 
 
@@ -42,7 +43,9 @@ def install(sfn: ModuleType, context: Context) -> None:
     hooks.replace(sfn, "_stop_execution", lambda original: functools.partial(_stop, context, original))
     hooks.replace(sfn, "_run_execution", lambda original: functools.partial(_run, sfn, context, original))
     hooks.replace(sfn, "_fail_execution", lambda original: functools.partial(_fail, original))
-    hooks.replace(sfn, "_apply_output_path", lambda original: functools.partial(_succeed_output, sfn, original))
+    hooks.replace(
+        sfn, "_apply_output_path", lambda original: functools.partial(_succeed_output, sfn, original)
+    )
     hooks.replace(sfn, "_emit_execution_status_event", lambda _: functools.partial(_emit_status, context))
 
 
@@ -57,7 +60,7 @@ def _start(sfn: ModuleType, original: Callable[[JsonObject], Any], request: Json
     if name is not None and not VALID_NAME.fullmatch(name):
         return sfn.error_response_json("InvalidName", f"Invalid Name: '{name}'", 400)
     answer = original(request)
-    if answer[0] < 400 or json.loads(answer[2]).get("__type") != "ExecutionAlreadyExists":
+    if answer[0] < HTTPStatus.BAD_REQUEST or json.loads(answer[2]).get("__type") != "ExecutionAlreadyExists":
         return answer
     machine = sfn._resolve_state_machine_arn(request["stateMachineArn"])
     arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
@@ -84,7 +87,9 @@ def _run(sfn: ModuleType, context: Context, original: Callable[[str], None], arn
     CLIENTS.set({})
     seconds = json.loads(machine["definition"]).get("TimeoutSeconds")
     # The limit ends an execution from another thread: its own may sit in a wait or in a call.
-    timer = threading.Timer(float(seconds or 0), contextvars.copy_context().run, (_time_out, sfn, context, execution))
+    timer = threading.Timer(
+        float(seconds or 0), contextvars.copy_context().run, (_time_out, sfn, context, execution)
+    )
     timer.daemon = True
     if seconds:
         timer.start()
@@ -108,13 +113,18 @@ def _fail(original: Callable[..., None], execution: JsonObject, error: str, caus
     """An execution that was stopped or timed out stays so, whatever its thread meets afterwards."""
     if running(execution):
         original(execution, error, cause)
+        execution["output"] = None  # only a success has one
 
 
 def _succeed_output(
     sfn: ModuleType, original: Callable[..., Any], state: JsonObject, data: Any, ctx: JsonObject | None = None
 ) -> Any:
     """A Succeed state may reshape its output in JSONata; ministack looks only at JSONPath's OutputPath."""
-    if state.get("Type") == "Succeed" and "Output" in state and sfn._state_query_language(state, ctx) == "JSONata":
+    if (
+        state.get("Type") == "Succeed"
+        and "Output" in state
+        and sfn._state_query_language(state, ctx) == "JSONata"
+    ):
         return sfn._apply_jsonata_output(state, data, ctx, default=data)
     return original(state, data, ctx)
 

@@ -1,7 +1,7 @@
-"""AWS calls a state machine makes: one client per service and execution, names as Step Functions spells them.
+"""AWS calls a state machine makes, with the names as Step Functions spells them.
 
-Step Functions speaks the Java SDK: members in PascalCase, errors as ``<Service>.<Exception>``. boto3 speaks the
-service model's own names. Both ways are translated here by that model.
+Step Functions speaks the Java SDK: members in PascalCase, errors as ``<Service>.<Exception>``. boto3 speaks
+the service model's own names. Both ways are translated here by that model.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 
 from botocore import xform_name
 from botocore.exceptions import ClientError, ParamValidationError
-from botocore.model import Shape
 
 SERVICES = {
     "sfn": "stepfunctions",
@@ -58,7 +57,9 @@ class SdkError(Exception):
         self.cause = cause
 
 
-def call(client: Any, action: str, arguments: Any, prefix: str, base_error: str, *, exception_suffix: bool) -> Any:
+def call(
+    client: Any, action: str, arguments: Any, prefix: str, base_error: str, *, exception_suffix: bool
+) -> Any:
     """Make one call; ``action`` is camelCase, ``arguments`` and the result are in PascalCase.
 
     ``base_error`` names an error the service's model does not know. Raises ``SdkError``.
@@ -83,13 +84,15 @@ def call(client: Any, action: str, arguments: Any, prefix: str, base_error: str,
     return _from_boto(operation.output_shape, answer) if operation.output_shape else {}
 
 
-def _to_boto(shape: Shape, value: Any) -> Any:
+def _to_boto(shape: Any, value: Any) -> Any:
     """PascalCase members to the model's, whole numbers (JSONata makes floats) to integers."""
     kind = shape.type_name
     if kind == "structure" and isinstance(value, dict):
         names = {member.lower(): member for member in shape.members}
         return {
-            (member := names.get(key.lower(), key)): _to_boto(shape.members[member], item) if member in shape.members else item
+            (member := names.get(key.lower(), key)): _to_boto(shape.members[member], item)
+            if member in shape.members
+            else item
             for key, item in value.items()
         }
     if kind == "list" and isinstance(value, list):
@@ -98,12 +101,16 @@ def _to_boto(shape: Shape, value: Any) -> Any:
         return {key: _to_boto(shape.value, item) for key, item in value.items()}
     if kind in ("integer", "long") and isinstance(value, float) and value.is_integer():
         return int(value)
-    if kind in ("string", "blob") and isinstance(value, (dict, list)) and shape.name in ("Payload", "SensitiveData", "Blob"):
+    if (
+        kind in ("string", "blob")
+        and isinstance(value, (dict, list))
+        and shape.name in ("Payload", "SensitiveData", "Blob")
+    ):
         return json.dumps(value)
     return value
 
 
-def _from_boto(shape: Shape, value: Any) -> Any:
+def _from_boto(shape: Any, value: Any) -> Any:
     """The model's members to PascalCase, blobs to text, times to ISO."""
     kind = shape.type_name
     if kind == "structure" and isinstance(value, Mapping):

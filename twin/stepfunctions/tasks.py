@@ -32,8 +32,14 @@ def install(sfn: ModuleType, context: Context) -> None:
     tasks = Tasks(sfn, context)
     hooks.replace(sfn, "_invoke_resource", lambda _: tasks.invoke)
     hooks.replace(sfn, "_invoke_with_callback", lambda _: tasks.refuse_callback)
-    hooks.replace(sfn, "_invoke_resource_with_timeout", lambda original: functools.partial(_with_deadline, sfn, original))
-    hooks.replace(sfn, "_execute_task", lambda original: functools.partial(_with_evaluated_timeout, sfn, original))
+    hooks.replace(
+        sfn,
+        "_invoke_resource_with_timeout",
+        lambda original: functools.partial(_with_deadline, sfn, original),
+    )
+    hooks.replace(
+        sfn, "_execute_task", lambda original: functools.partial(_with_evaluated_timeout, sfn, original)
+    )
 
 
 class Tasks:
@@ -98,7 +104,9 @@ class Tasks:
         if name not in sdk.SDK_PREFIXES:
             raise sdk.SdkError("States.Runtime", f"The twin does not serve aws-sdk:{service}.")
         prefix = sdk.SDK_PREFIXES[name]
-        return sdk.call(self._client(name), action, arguments, prefix, f"{prefix}Exception", exception_suffix=True)
+        return sdk.call(
+            self._client(name), action, arguments, prefix, f"{prefix}Exception", exception_suffix=True
+        )
 
     def _invoke_lambda(self, arguments: JsonObject) -> JsonObject:
         payload = json.dumps(arguments.get("Payload", {}))
@@ -109,14 +117,19 @@ class Tasks:
         return {**answer, "Payload": result}
 
     def _run_glue_job(self, arguments: JsonObject) -> JsonObject:
-        run = {"JobName": arguments["JobName"], "RunId": self._optimized("glue", "startJobRun", arguments)["JobRunId"]}
+        run = {
+            "JobName": arguments["JobName"],
+            "RunId": self._optimized("glue", "startJobRun", arguments)["JobRunId"],
+        }
 
         def look() -> tuple[str, JsonObject]:
             job_run = self._optimized("glue", "getJobRun", run)["JobRun"]
             return job_run["JobRunState"], _with_epoch_times(job_run)
 
         def stop() -> None:
-            self._optimized("glue", "batchStopJobRun", {"JobName": run["JobName"], "JobRunIds": [run["RunId"]]})
+            self._optimized(
+                "glue", "batchStopJobRun", {"JobName": run["JobName"], "JobRunIds": [run["RunId"]]}
+            )
 
         return self._wait(look, stop, ENDED_JOB_STATES)
 
@@ -127,7 +140,9 @@ class Tasks:
             execution = self._optimized("athena", "getQueryExecution", query)
             return execution["QueryExecution"]["Status"]["State"], execution
 
-        return self._wait(look, lambda: self._optimized("athena", "stopQueryExecution", query), ENDED_QUERY_STATES)
+        return self._wait(
+            look, lambda: self._optimized("athena", "stopQueryExecution", query), ENDED_QUERY_STATES
+        )
 
     def _wait(
         self, look: Callable[[], tuple[str, JsonObject]], stop: Callable[[], Any], ended: frozenset[str]
@@ -141,7 +156,9 @@ class Tasks:
             if not running(CURRENT.get()) or time.monotonic() >= DEADLINE.get():
                 stop()
                 raise ExecutionEndedError(state)
-            self.context.wait_for_event(seen, min(RECHECK_SECONDS, max(0.0, DEADLINE.get() - time.monotonic())))
+            self.context.wait_for_event(
+                seen, min(RECHECK_SECONDS, max(0.0, DEADLINE.get() - time.monotonic()))
+            )
         if state != "SUCCEEDED":
             raise sdk.SdkError("States.TaskFailed", json.dumps(result))
         return result
@@ -173,7 +190,12 @@ def _with_deadline(
 
 
 def _with_evaluated_timeout(
-    sfn: ModuleType, original: Callable[..., Any], state: JsonObject, data: Any, execution: JsonObject, ctx: JsonObject
+    sfn: ModuleType,
+    original: Callable[..., Any],
+    state: JsonObject,
+    data: Any,
+    execution: JsonObject,
+    ctx: JsonObject,
 ) -> Any:
     """TimeoutSeconds may be a JSONata expression, which ministack would take as it stands."""
     if isinstance(state.get("TimeoutSeconds"), str):
