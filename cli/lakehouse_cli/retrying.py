@@ -16,7 +16,7 @@ from lakehouse.writers import HELD, WAITING, dataset_of
 
 @dataclass(frozen=True)
 class Retried:
-    """What was done: files that wait again, files with a newer version, the writer's state before and after."""
+    """What was done: files that wait again, files with a newer version, the writer's state."""
 
     writer: str
     files: int

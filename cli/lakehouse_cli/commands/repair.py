@@ -63,7 +63,7 @@ def backfill(
     stack: Stack = None,
     twin: OnTwin = False,
 ) -> None:
-    """Compare Bronze with the ledger and take in what lies there unknown, such as files from before the lake."""
+    """Compare Bronze with the ledger and take in what it does not know, e.g. files from before the lake."""
     lake = connect(stack, twin=twin)
     request: dict[str, Any] = {"dataset": dataset, "follow": False}
     with progress.shown("comparing the bucket with the ledger") as tell:
