@@ -6,7 +6,6 @@ model, our customProperties, and what both say about each other. All problems ar
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import zoneinfo
@@ -23,12 +22,12 @@ from pydantic import ValidationError
 from .column_types import INTEGER_TYPES, TIME_TYPES, UnknownType, family, is_nested, property_type
 from .errors import DefinitionError
 from .options import DatasetOptions, PropertyOptions, read_options
+from .plans import PLAN_VERSION, content_hash
 from .problems import Problems, one_of
 from .quality import Rules, property_rules, quality_rule
 from .words import DATASET_PATTERN, DatasetPlan, FileFormat, PartitionField, PlanColumn, path_regex
 from .yaml_text import read_mapping
 
-PLAN_VERSION: Final = 1
 SUFFIX: Final = ".yaml"
 
 _COLUMN: Final = re.compile(r"[a-z][a-z0-9_]{0,127}")
@@ -89,12 +88,6 @@ def compile_contracts(directory: Path, shown_as: str = "contracts") -> dict[str,
     if found:
         raise DefinitionError(tuple(found))
     return plans
-
-
-def content_hash(definition: Mapping[str, Any]) -> str:
-    """The SHA-256 of a plan without its own ``hash``: equal content, equal hash."""
-    content = {key: value for key, value in definition.items() if key != "hash"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 # --- The standard -----------------------------------------------------------------------------

@@ -21,10 +21,10 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
-from .contracts import PLAN_VERSION, content_hash
 from .errors import DefinitionError
 from .expressions import DIALECT, first_line, function_faults, tokens_of
 from .incremental import Unproven, carriers
+from .plans import PLAN_VERSION, content_hash
 from .problems import Problems, one_of
 from .sql_lineage import Lineage
 from .words import DATASET_PATTERN, DatasetPlan, ModelInput, ModelPlan, PartitionField

@@ -52,7 +52,7 @@ def property_rules(
 ) -> None:
     """Add what a property's own attributes demand: its type, required, unique, enum, logicalTypeOptions."""
     kind, action = rules.types[column], options.action
-    if kind != "string" and options.source == "file":
+    if kind != "string":
         rules.add("type", [column], None, action, path)
     if required and options.source == "file":
         rules.add("required", [column], None, action, path)

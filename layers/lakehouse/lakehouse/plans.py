@@ -1,0 +1,16 @@
+"""What every compiled definition has in common: a version of its shape and a hash of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+PLAN_VERSION: Final = 1
+
+
+def content_hash(definition: Mapping[str, Any]) -> str:
+    """The SHA-256 of a definition without its own ``hash``: equal content, equal hash."""
+    content = {key: value for key, value in definition.items() if key != "hash"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
