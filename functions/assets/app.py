@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
-from lakehouse.assets import compile_assets
 
 from lakehouse.adapters.assets_bucket import S3Assets
 from lakehouse.adapters.cloudformation import fail, succeed
+from lakehouse.assets import compile_assets
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
 from lakehouse.shipping import ship

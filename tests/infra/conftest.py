@@ -1,0 +1,1 @@
+"""The infra tier reads templates, policies and state machines; nothing is deployed."""

@@ -1,0 +1,236 @@
+"""What every template of this project keeps to."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from tests.infra.templates import ROOT, TEMPLATES, listed, resource, resources, statements, template, text
+
+STATEFUL = (
+    "AWS::S3::Bucket",
+    "AWS::S3::BucketPolicy",
+    "AWS::KMS::Key",
+    "AWS::DynamoDB::GlobalTable",
+    "AWS::Glue::Database",
+)
+REPLACEABLE = (
+    "AWS::Athena::WorkGroup",
+    "AWS::CloudFormation::CustomResource",
+    "AWS::Logs::LogGroup",
+    "AWS::SNS::Topic",
+    "AWS::SQS::Queue",
+    "AWS::Serverless::Application",
+)
+FUNCTIONS = resources("AWS::Serverless::Function")
+NAMES = {"assets", "intake", "claim", "bronze", "complete", "plan", "recover", "sweep", "reconcile"}
+
+
+def test_there_are_nine_functions_named_after_their_folders() -> None:
+    folders = {function.properties["CodeUri"] for function in FUNCTIONS}
+    assert folders == {f"functions/{name}/" for name in NAMES}
+    for function in FUNCTIONS:
+        name = function.properties["CodeUri"].split("/")[1]
+        assert text(function.properties["FunctionName"]) == f"${{LakeName}}-${{Environment}}-{name}"
+        assert function.name == f"{name.capitalize()}Function"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=str)
+def test_a_function_has_a_role_and_a_log_group_of_its_own(function) -> None:
+    noun = function.name.removesuffix("Function")
+    assert function.properties["Role"] == {"Fn::GetAtt": [f"{noun}FunctionRole", "Arn"]}
+    assert function.properties["LoggingConfig"] == {"LogGroup": {"Ref": f"{noun}LogGroup"}}
+    group = resource(f"{noun}LogGroup").properties
+    assert text(group["LogGroupName"]) == f"/aws/lambda/{text(function.properties['FunctionName'])}"
+    assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_every_log_group_has_retention_and_the_key() -> None:
+    groups = resources("AWS::Logs::LogGroup")
+    assert len(groups) == 9 + 2 + 2 * 2  # functions, state machines, output and error of two jobs
+    for group in groups:
+        assert group.properties["RetentionInDays"] == {"Ref": "LogRetentionDays"}, group
+        assert group.properties["KmsKeyId"], group
+
+
+def test_every_event_source_has_a_place_for_its_failures() -> None:
+    sources = [(f, name, event) for f in FUNCTIONS for name, event in f.properties.get("Events", {}).items()]
+    assert len(sources) == 4
+    for function, name, event in sources:
+        if event["Type"] == "SQS":
+            queue = resource(event["Properties"]["Queue"]["Fn::GetAtt"][0])
+            assert queue.properties["RedrivePolicy"]["deadLetterTargetArn"], (function, name)
+        else:
+            assert event["Properties"]["DeadLetterConfig"]["Arn"], (function, name)
+            destination = function.properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
+            assert destination["Destination"], (function, name)
+    for rule in resources("AWS::Events::Rule"):
+        for target in rule.properties["Targets"]:
+            assert target["DeadLetterConfig"]["Arn"], rule
+
+
+@pytest.mark.parametrize("each", resources(*STATEFUL), ids=str)
+def test_what_holds_data_outlives_the_stack(each) -> None:
+    assert each.body["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert each.body["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("each", resources(*REPLACEABLE), ids=str)
+def test_what_may_go_with_the_stack_says_so(each) -> None:
+    assert each.body["DeletionPolicy"] == "Delete"
+    assert each.body["UpdateReplacePolicy"] == "Delete"
+
+
+def test_every_name_of_what_outlives_the_stack_ends_with_the_suffix() -> None:
+    names = {
+        "AWS::S3::Bucket": "BucketName",
+        "AWS::DynamoDB::GlobalTable": "TableName",
+        "AWS::KMS::Alias": "AliasName",
+    }
+    for each in resources(*names):
+        assert text(each.properties[names[each.type]]).endswith("${NameSuffix}"), each
+    for each in resources("AWS::Glue::Database"):
+        assert text(each.properties["DatabaseInput"]["Name"]).endswith("${Suffix}"), each
+
+
+def test_a_bucket_name_always_fits() -> None:
+    longest = "a" * 16 + "-prod-operations-" + "1" * 12 + "-ap-northeast-1" + "-b2"
+    assert len(longest) <= 63
+    assert template("template.yaml")["Parameters"]["LakeName"]["AllowedPattern"] == "[a-z][a-z0-9]{1,15}"
+    assert template("template.yaml")["Parameters"]["NameSuffix"]["AllowedPattern"] == "(-[a-z0-9]{1,2})?"
+
+
+def test_no_wildcard_action_is_allowed_outside_the_keys_own_policy() -> None:
+    seen = 0
+    for owner, statement in statements():
+        if statement["Effect"] == "Allow" and owner.type != "AWS::KMS::Key":
+            for action in listed(statement["Action"]):
+                seen += 1
+                assert "*" not in action, f"{owner}: {action}"
+    assert seen > 100
+
+
+def test_a_wildcard_resource_has_its_reason_written_above_it() -> None:
+    places = list(wildcard_resources())
+    assert (
+        len(places) == 6
+    )  # metrics of two jobs, log delivery of two machines, two statements of the key's policy
+    for path, line in places:
+        before = (ROOT / path).read_text().splitlines()[line - 1].strip()
+        assert before.startswith("#"), f"{path}:{line + 1} has no reason"
+
+
+def wildcard_resources():
+    """Template and line (from 0) of every ``Resource`` that is or contains a bare ``*``."""
+    for path in TEMPLATES:
+        nodes = [yaml.compose((ROOT / path).read_text())]
+        while nodes:
+            node = nodes.pop()
+            if isinstance(node, yaml.SequenceNode):
+                nodes.extend(node.value)
+            elif isinstance(node, yaml.MappingNode):
+                for key, value in node.value:
+                    nodes.append(value)
+                    items = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                    if key.value == "Resource" and any(item.value == "*" for item in items):
+                        yield path, key.start_mark.line
+
+
+def test_a_denial_is_the_only_statement_for_everybody() -> None:
+    for owner, statement in statements():
+        if statement.get("Principal") == "*":
+            assert statement["Effect"] == "Deny", owner
+
+
+def test_a_service_that_acts_for_us_is_tied_to_this_account() -> None:
+    # Lambda's trust needs none: a function's role can be passed within its account only.
+    services = {"glue.amazonaws.com", "states.amazonaws.com"}
+    for owner, statement in statements():
+        service = statement.get("Principal") != "*" and statement.get("Principal", {}).get("Service")
+        if isinstance(service, str) and service in services:
+            assert statement["Condition"] == {
+                "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+            }, owner
+
+
+def test_no_managed_policy_of_aws_is_used() -> None:
+    for role in resources("AWS::IAM::Role"):
+        for policy in role.properties.get("ManagedPolicyArns", []):
+            assert set(policy) == {"Ref"}, f"{role}: {policy}"
+
+
+@pytest.mark.parametrize("path", TEMPLATES)
+def test_parameters_are_described_and_constrained(path: str) -> None:
+    constraints = {"AllowedPattern", "AllowedValues", "MinValue", "MinLength"}
+    # Names made by the parent, of resources that checked them.
+    passed_on = {"BronzeBucketName", "SilverBucketName", "GoldBucketName", "ResultsBucketName"}
+    for name, parameter in template(path)["Parameters"].items():
+        assert parameter["Description"].endswith((".", ").")), name
+        assert constraints & set(parameter) or name in passed_on, name
+
+
+@pytest.mark.parametrize("path", TEMPLATES)
+def test_every_parameter_and_condition_is_used(path: str) -> None:
+    written = (ROOT / path).read_text()
+    for name in [*template(path).get("Parameters", {}), *template(path).get("Conditions", {})]:
+        used = rf"!Ref {name}\b|\$\{{{name}\}}|\[{name},|Condition: {name}\b"
+        assert re.search(used, written), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("path", TEMPLATES)
+def test_logical_ids_are_pascal_case_and_outputs_described(path: str) -> None:
+    for name in template(path)["Resources"]:
+        assert re.fullmatch(r"([A-Z][a-z0-9]+)+", name), name
+    for name, output in template(path)["Outputs"].items():
+        assert output["Description"].endswith("."), name
+
+
+def test_the_outputs_that_the_command_reads() -> None:
+    assert set(template("template.yaml")["Outputs"]) == {
+        "LakeName",
+        "Environment",
+        "BronzeBucketName",
+        "SilverBucketName",
+        "GoldBucketName",
+        "OperationsBucketName",
+        "ResultsBucketName",
+        "LedgerTableName",
+        "LineageTableName",
+        "PromoteStateMachineArn",
+        "RefreshStateMachineArn",
+        "BronzeDatabaseName",
+        "SilverDatabaseName",
+        "GoldDatabaseName",
+        "WorkgroupName",
+        "FailureTopicArn",
+        "ReconcileFunctionName",
+        "SweepFunctionName",
+        "IntakeQueueUrl",
+        "DeadLetterQueueUrl",
+        "FailedEventsQueueUrl",
+        "AssetsPrefix",
+    }
+
+
+def test_the_functions_are_told_what_the_settings_read() -> None:
+    from lakehouse.settings import Settings
+
+    told = set(template("template.yaml")["Globals"]["Function"]["Environment"]["Variables"])
+    assert {name.upper() for name in Settings.model_fields} == told - {"POWERTOOLS_SERVICE_NAME", "LOG_LEVEL"}
+
+
+def test_nothing_names_an_account_an_address_or_a_region() -> None:
+    for path in [
+        *TEMPLATES,
+        "samconfig.toml",
+        "statemachines/promote.asl.yaml",
+        "statemachines/refresh.asl.yaml",
+    ]:
+        written = (ROOT / path).read_text()
+        assert not re.search(r"\b\d{12}\b(?!\d)", written.replace("107374182400", "")), path
+        assert not re.search(
+            r"\b(us|eu|ap|sa|ca|me|af)-[a-z]+-\d\b", written.replace("us-east-2 for its region", "")
+        ), path
+        assert not re.search(r"[\w.]+@[\w.]+\.\w+", written), path
