@@ -25,7 +25,14 @@ from twin.settings import ACCOUNT, REGION, Settings
 
 log = logging.getLogger("twin")
 
-OWN_SERVICES = ("twin.iam", "twin.cloudformation", "twin.stepfunctions", "twin.functions", "twin.eventbridge")
+OWN_SERVICES = (
+    "twin.iam",
+    "twin.kms",
+    "twin.cloudformation",
+    "twin.stepfunctions",
+    "twin.functions",
+    "twin.eventbridge",
+)
 OTHER_SERVICES = ("twin.glue", "twin.athena")
 """Installed where they exist; one that exists and fails to import stops the start."""
 _FOREIGN_TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")

@@ -117,6 +117,13 @@ def function(context: Context, name: str, properties: JsonObject) -> None:
         )
 
 
+def topic(context: Context, arn: str, properties: JsonObject) -> None:
+    """The key of an SNS topic."""
+    if key := properties.get("KmsMasterKeyId"):
+        sns = context.admin_client("sns")
+        sns.set_topic_attributes(TopicArn=arn, AttributeName="KmsMasterKeyId", AttributeValue=key)
+
+
 def glue_job(_context: Context, name: str, properties: JsonObject) -> None:
     """What ministack's CreateJob and UpdateJob have no field for."""
     from ministack.services import glue
@@ -151,6 +158,7 @@ APPLIED: dict[str, Callable[[Context, str, JsonObject], None]] = {
     "AWS::DynamoDB::Table": table,
     "AWS::DynamoDB::GlobalTable": global_table,
     "AWS::Lambda::Function": function,
+    "AWS::SNS::Topic": topic,
     "AWS::Glue::Job": glue_job,
     "AWS::StepFunctions::StateMachine": state_machine,
 }
