@@ -179,7 +179,7 @@ class Refresh:
                 each, gold_table.column_types(self.spark, table, snapshot_id), plan["timezone"]
             )
             rows = gold_table.read_at(self.spark, table, snapshot_id)
-            (rows if wanted is None else rows.where(wanted)).createOrReplaceTempView(each["view"])
+            (rows if wanted is None else rows.where(wanted)).coalesce(1).createOrReplaceTempView(each["view"])
         try:
             frame = self.spark.sql(plan["sql"])
         except AnalysisException as error:

@@ -30,6 +30,8 @@ def session_for(spark: SparkSession, timezone: str, size_bytes: int) -> Iterator
     session.configure(spark, size_bytes)
     spark.conf.set(TIMEZONE, timezone)
     spark.conf.set("spark.sql.adaptive.coalescePartitions.parallelismFirst", "false")
+    spark.conf.set("spark.sql.autoBroadcastJoinThreshold", "-1")
+    spark.conf.set("spark.sql.shuffle.partitions", "1")
     try:
         yield
     finally:

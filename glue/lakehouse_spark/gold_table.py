@@ -106,7 +106,7 @@ def overwrite(
     frame: DataFrame, table: str, branch: str, condition: Column | None, summary: dict[str, str]
 ) -> None:
     """On ``branch``, replace the rows that satisfy ``condition`` (None: all) by ``frame``, in one commit."""
-    writer = _with_summary(frame.writeTo(publish.branch_table(table, branch)), summary)
+    writer = _with_summary(frame.writeTo(publish.branch_table(table, branch)), summary).option("distribution-mode","none")
     writer.overwrite(F.lit(True) if condition is None else condition)
 
 

@@ -119,6 +119,48 @@ def main_history(spark: SparkSession, table: str) -> Iterator[Any]:
         snapshot = None if parent is None else iceberg_table.snapshot(parent)
 
 
+def branch_changes(spark: SparkSession, table: str, branch: str) -> tuple[int, int]:
+    """Rows added and rows deleted by the commits on ``branch`` since it left main."""
+    iceberg_table = load_table(spark, table)
+    main = iceberg_table.currentSnapshot()
+    base = None if main is None else main.snapshotId()
+    snapshot = iceberg_table.snapshot(iceberg_table.refs().get(branch).snapshotId())
+    added = deleted = 0
+    while snapshot is not None and snapshot.snapshotId() != base:
+        summary = snapshot.summary()
+        added += int(summary.getOrDefault("added-records", "0"))
+        deleted += int(summary.getOrDefault("deleted-records", "0"))
+        deleted += int(summary.getOrDefault("added-position-deletes", "0"))
+        parent = snapshot.parentId()
+        snapshot = None if parent is None else iceberg_table.snapshot(parent)
+    return added, deleted
+
+
+def holds_rows(spark: SparkSession, table: str, branch: str = MAIN) -> bool:
+    """Whether a branch may hold rows, by its newest snapshot's own count; no data is read."""
+    iceberg_table = load_table(spark, table)
+    reference = iceberg_table.refs().get(branch)
+    if reference is None:
+        return False
+    summary = iceberg_table.snapshot(reference.snapshotId()).summary()
+    return int(summary.getOrDefault("total-records", "0")) > int(summary.getOrDefault("total-position-deletes", "0"))
+
+
+def main_summary(spark: SparkSession, table: str, key: str) -> str | None:
+    """The value of ``key`` in the newest snapshot of main's history that has it."""
+    for snapshot in main_history(spark, table):
+        value = snapshot.summary().get(key)
+        if value is not None:
+            return str(value)
+    return None
+
+
+def main_snapshot_id(spark: SparkSession, table: str) -> int | None:
+    """Main's head; None for a table that never had a commit."""
+    head = load_table(spark, table).currentSnapshot()
+    return None if head is None else int(head.snapshotId())
+
+
 def _jvm(spark: SparkSession) -> Any:
     jvm = spark._jvm
     if jvm is None:

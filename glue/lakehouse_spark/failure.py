@@ -1,0 +1,73 @@
+"""Why a job died, said without a value of a row: whose fault it was, and the kind of error.
+
+Exceptions of Spark quote values and plans. So nothing of a foreign message is passed on but words from a fixed list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lakehouse import words
+from lakehouse_spark.errors import JobError
+
+ENVIRONMENT_WORDS: Final = (
+    "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "AuthorizationHeaderMalformed",
+    "UnauthorizedOperation", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
+    "UnrecognizedClientException", "KMSAccessDenied", "KMS.DisabledException", "NoSuchBucket",
+    "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequests", "SlowDown", "RequestLimitExceeded",
+    "ProvisionedThroughputExceeded", "ServiceUnavailable", "InternalError", "InternalServiceException",
+    "RequestTimeout", "ConcurrentRunsExceeded", "ResourceNumberLimitExceeded",
+    "UnknownHostException", "ConnectException", "SocketTimeoutException", "NoHttpResponseException",
+    "SSLHandshakeException", "SdkClientException", "EndpointConnectionError",
+)  # fmt: skip
+"""Said by AWS, by the network or by the machine: no file is at fault, and splitting a batch would not help."""
+
+_FORBIDDEN: Final = re.compile(r"(?:Status Code: |\b)403\b.{0,40}Forbidden|Forbidden.{0,40}403")
+
+
+def failure_of(run_id: str, step: str, error: BaseException) -> words.Failure:
+    """The ``failure.json`` of ``error``, which happened in ``step``."""
+    found = found_words(error)
+    return {
+        "run_id": run_id,
+        "failure_class": "ENVIRONMENT" if found else "FILES",
+        "error": type(error).__name__,
+        "message": f"{step}: {_safe_text(error, found)}",
+    }
+
+
+def is_environment(error: BaseException) -> bool:
+    """Whether no file is to blame."""
+    return failure_of("", "", error)["failure_class"] == "ENVIRONMENT"
+
+
+def found_words(error: BaseException) -> list[str]:
+    """The words of the fixed list that the error or its causes say."""
+    text = "\n".join(_texts(error))
+    found = [word for word in ENVIRONMENT_WORDS if word in text]
+    return [*found, "AccessDenied"] if _FORBIDDEN.search(text) and "AccessDenied" not in found else found
+
+
+def _safe_text(error: BaseException, found: list[str]) -> str:
+    if isinstance(error, JobError):
+        return str(error)
+    if isinstance(error, ClientError):
+        return f"{error.response['Error']['Code']} in {error.operation_name}"
+    return f"{type(error).__name__} ({', '.join(found)})" if found else type(error).__name__
+
+
+def _texts(error: BaseException) -> Iterator[str]:
+    """What the error and its causes say; a JVM error's text holds those of its own causes."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ClientError):
+            yield str(seen.response["Error"]["Code"])
+        elif isinstance(seen, BotoCoreError):
+            yield type(seen).__name__
+        else:
+            yield f"{type(seen).__name__} {seen} {getattr(seen, 'stackTrace', '')}"
+        seen = seen.__cause__ or seen.__context__
