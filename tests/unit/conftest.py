@@ -9,8 +9,16 @@ import pytest
 from moto import mock_aws
 
 
+@pytest.fixture(scope="session")
+def boto_session() -> boto3.Session:
+    """One session for all tests, since reading botocore's service models takes longer than most tests."""
+    return boto3.Session(
+        aws_access_key_id="testing", aws_secret_access_key="testing", region_name="us-east-1"
+    )
+
+
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
+def aws(monkeypatch: pytest.MonkeyPatch, boto_session: boto3.Session) -> Iterator[boto3.Session]:
     """An empty AWS account in memory."""
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
@@ -18,7 +26,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
-        yield boto3.Session(region_name="us-east-1")
+        yield boto_session
 
 
 @pytest.fixture
