@@ -27,6 +27,7 @@ log = logging.getLogger("twin")
 
 OWN_SERVICES = (
     "twin.iam",
+    "twin.s3",
     "twin.kms",
     "twin.cloudformation",
     "twin.stepfunctions",
@@ -66,8 +67,9 @@ def serve(settings: Settings) -> None:
 
 
 def _services() -> list[ModuleType]:
-    names = [*OWN_SERVICES, *(name for name in OTHER_SERVICES if importlib.util.find_spec(name))]
-    return [import_module(name) for name in (*names, "twin.faults")]  # faults come last: they stand in front
+    specs = {name: importlib.util.find_spec(name) for name in OTHER_SERVICES}
+    # A folder without __init__.py is found too, but has no origin.
+    return [import_module(name) for name in [*OWN_SERVICES, *(n for n, s in specs.items() if s and s.origin)]]
 
 
 async def _run(app: ModuleType, settings: Settings, context: Context) -> None:
