@@ -6,13 +6,11 @@ deliver them: one file a month, and the folders say which, so year and month are
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterator
 from importlib import metadata
-from itertools import groupby
 from pathlib import Path
 
 from lakehouse_cli.errors import NotFoundError
@@ -43,17 +41,17 @@ def _data_folder() -> Path:
 
 def _write_flights(archive: Path, folder: Path) -> Iterator[Path]:
     """Split the distribution's one file into ``year=Y/month=M/flights.csv`` without those two columns."""
+    months: dict[tuple[int, int], list[str]] = defaultdict(list)
     with zipfile.ZipFile(archive) as opened, opened.open("flights.csv") as raw:
-        lines = csv.reader(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
-        header = next(lines)
-        assert header[:2] == ["year", "month"]  # noqa: S101 - the pinned distribution's layout
-        # The distribution is not sorted by month throughout: collect each month's rows first.
-        by_month = sorted(lines, key=lambda row: (int(row[0]), int(row[1])))
-        for (year, month), rows in groupby(by_month, key=lambda row: (row[0], row[1])):
-            target = folder / f"year={year}" / f"month={month}" / "flights.csv"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("w", encoding="utf-8", newline="") as out:
-                writer = csv.writer(out, lineterminator="\n")
-                writer.writerow(header[2:])
-                writer.writerows(row[2:] for row in rows)
-            yield target
+        lines = iter(raw.read().decode().splitlines())
+    # Both are numbers without quotes, so that a line need not be parsed to be split behind them.
+    year_name, month_name, header = next(lines).split(",", 2)
+    assert (year_name, month_name) == ("year", "month")  # noqa: S101 - the pinned distribution's layout
+    for line in lines:
+        year, month, row = line.split(",", 2)
+        months[int(year), int(month)].append(row)
+    for (year_number, month_number), rows in sorted(months.items()):
+        target = folder / f"year={year_number}" / f"month={month_number}" / "flights.csv"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("\n".join([header, *rows, ""]), encoding="utf-8")
+        yield target

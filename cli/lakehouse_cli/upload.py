@@ -69,7 +69,7 @@ def _of_path(path: Path, dataset: str | None, folder: str | None) -> Iterator[So
     if any(part in (".", "..") for part in parts):
         raise UsageError("--path is a folder below the dataset's, without . and .. in it.")
     for file in _files(path):
-        kept = file.relative_to(path).parts if path.is_dir() else (*_hive_folders(file, folder), file.name)
+        kept = file.relative_to(path).parts if path.is_dir() else (*_kept_folders(file, folder), file.name)
         yield Source(file, dataset, "/".join([dataset, *parts, *kept]))
 
 
@@ -87,10 +87,13 @@ def _hidden(path: Path) -> bool:
     return path.name.startswith(".")
 
 
-def _hive_folders(file: Path, folder: str | None) -> tuple[str, ...]:
-    """The ``key=value`` folders right above a file, unless ``--path`` says where it goes."""
-    if folder is not None:
-        return ()
+def _kept_folders(file: Path, folder: str | None) -> tuple[str, ...]:
+    """A file's own ``key=value`` folders, unless ``--path`` says where it goes."""
+    return hive_folders(file) if folder is None else ()
+
+
+def hive_folders(file: Path) -> tuple[str, ...]:
+    """The ``key=value`` folders right above a file, outermost first."""
     kept: list[str] = []
     for part in reversed(file.absolute().parent.parts):
         if "=" not in part.strip("="):

@@ -97,7 +97,8 @@ def test_put_uploads_the_bytes_and_returns_versions_in_order(tmp_path: Path) -> 
     wanted = upload.sources(
         [write(tmp_path / "a.csv", "1\n"), write(tmp_path / "bb.csv", "22\n")], "flights", None
     )
-    s3, done = FakeS3(), []
+    s3 = FakeS3()
+    done: list[upload.Stored] = []
     stored = upload.put(s3, "bronze", wanted, done.append)
     assert s3.objects == {"bronze/flights/a.csv": b"1\n", "bronze/flights/bb.csv": b"22\n"}
     assert stored == [

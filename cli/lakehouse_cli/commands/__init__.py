@@ -21,3 +21,4 @@ def register(app: typer.Typer) -> None:
     app.command()(repair.retry)
     app.command()(repair.backfill)
     app.command()(contracts.check)
+    app.command()(contracts.init)
