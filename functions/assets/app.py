@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG
     resource_id = f"{settings.lake_name}-{settings.environment}-assets"
     try:
         data = {} if event["RequestType"] == "Delete" else ship_sources(settings)
-    # CloudFormation waits until it is answered: every failure has to be told, and Lambda's retry would not help.
+    # CloudFormation waits until it is answered: every failure has to be told. Lambda's retry would not help.
     except Exception as error:
         logger.exception("assets not shipped")
         fail(event, resource_id, str(error) if isinstance(error, LakehouseError) else type(error).__name__)

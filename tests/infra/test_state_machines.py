@@ -7,18 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from lakehouse import errors
 from tests.infra.templates import MACHINES, machine, machine_text, placeholders, resource, substitutions
 
 JSONPATH_FIELDS = {"Parameters", "ResultPath", "InputPath", "OutputPath", "ResultSelector", "ItemsPath"}
-OWN_ERRORS = {
-    "StaleRun",
-    "LedgerError",
-    "LedgerUnavailable",
-    "LedgerInconsistent",
-    "AwsError",
-    "FilesFault",
-    "LakehouseError",
-}
+OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
 LAMBDA_SERVICE_ERRORS = {
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",

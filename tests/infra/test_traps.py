@@ -1,0 +1,317 @@
+"""What AWS refuses, drops or bills although every linter is content: a test for each trap that applies."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.infra.templates import ROOT, listed, resource, resources, statements, template, text
+
+BUCKETS = resources("AWS::S3::Bucket")
+LAYERS = ["Bronze", "Silver", "Gold", "Operations", "Results"]
+
+
+def globals_of_functions() -> dict:
+    return template("template.yaml")["Globals"]["Function"]
+
+
+# --- Queues ------------------------------------------------------------------------------------
+
+
+def test_a_message_stays_hidden_for_six_times_what_its_function_may_take() -> None:
+    queue = resource("IntakeQueue").properties
+    function = resource("IntakeFunction").properties
+    mapping = function["Events"]["Arrivals"]["Properties"]
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"] + mapping["MaximumBatchingWindowInSeconds"]
+
+
+def test_a_large_batch_has_a_window_and_reports_what_failed() -> None:
+    mapping = resource("IntakeFunction").properties["Events"]["Arrivals"]["Properties"]
+    assert mapping["BatchSize"] > 10
+    assert mapping["MaximumBatchingWindowInSeconds"] >= 1
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"]["MaximumConcurrency"] >= 2
+
+
+def test_no_function_reserves_concurrency_which_new_accounts_refuse() -> None:
+    for function in resources("AWS::Serverless::Function"):
+        assert "ReservedConcurrentExecutions" not in function.properties, function
+
+
+def test_every_queue_a_rule_sends_to_lets_that_rule_send() -> None:
+    allowed = {
+        text(target): statement["Condition"]
+        for owner, statement in statements()
+        if owner.type == "AWS::SQS::QueuePolicy"
+        for target in listed(statement["Resource"])
+    }
+    assert allowed["${IntakeQueue.Arn}"] == {
+        "ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["ArrivalRule", "Arn"]}}
+    }
+    assert allowed["${IntakeDeadLetterQueue.Arn}"] == allowed["${IntakeQueue.Arn}"]
+    assert ":rule/*" in text(allowed["${FailedEventsQueue.Arn}"]["ArnLike"]["aws:SourceArn"])
+
+
+def test_queues_need_no_key_and_are_encrypted() -> None:
+    for queue in resources("AWS::SQS::Queue"):
+        assert queue.properties["SqsManagedSseEnabled"] is True, queue
+        assert "KmsMasterKeyId" not in queue.properties, queue
+
+
+def test_a_dead_letter_is_kept_as_long_as_a_queue_can() -> None:
+    for queue in resources("AWS::SQS::Queue"):
+        assert queue.properties["MessageRetentionPeriod"] == 14 * 86400, queue
+
+
+# --- Events ------------------------------------------------------------------------------------
+
+
+def test_the_rule_hears_of_new_objects_in_bronze_only_and_bronze_tells() -> None:
+    pattern = resource("ArrivalRule").properties["EventPattern"]
+    assert pattern["source"] == ["aws.s3"]
+    assert pattern["detail-type"] == ["Object Created"]
+    assert pattern["detail"]["bucket"]["name"] == [{"Fn::GetAtt": ["Storage", "Outputs.BronzeBucketName"]}]
+    telling = [b.name for b in BUCKETS if "NotificationConfiguration" in b.properties]
+    assert telling == ["BronzeBucket"]
+
+
+def test_recovery_hears_of_every_end_that_is_no_success() -> None:
+    pattern = resource("RecoverFunction").properties["Events"]["RunEnded"]["Properties"]["Pattern"]
+    assert pattern["detail"]["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
+    assert pattern["detail"]["stateMachineArn"] == [
+        {"Ref": "PromoteStateMachine"},
+        {"Ref": "RefreshStateMachine"},
+    ]
+
+
+def test_a_rate_of_one_minute_is_spelled_without_an_s() -> None:
+    schedule = resource("SweepFunction").properties["Events"]["Schedule"]["Properties"]["Schedule"]
+    assert schedule == {
+        "Fn::If": ["SweepsEveryMinute", "rate(1 minute)", {"Fn::Sub": "rate(${SweepMinutes} minutes)"}]
+    }
+
+
+# --- Buckets -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bucket", BUCKETS, ids=str)
+def test_a_bucket_is_encrypted_with_the_lakes_key_versioned_and_closed(bucket) -> None:
+    [rule] = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule == {
+        "BucketKeyEnabled": True,
+        "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "KeyArn"}},
+    }
+    assert bucket.properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket.properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket.properties["PublicAccessBlockConfiguration"]) == 4
+    assert "AccessControl" not in bucket.properties
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_bucket_policy_refuses_plain_http_for_the_bucket_and_for_its_objects(layer: str) -> None:
+    denial = policy(layer)["DenyPlainHttp"]
+    assert denial["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert [text(r) for r in denial["Resource"]] == [f"${{{layer}Bucket.Arn}}", f"${{{layer}Bucket.Arn}}/*"]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_denial_of_encryption_leaves_writers_alone_that_ask_for_none(layer: str) -> None:
+    for sid in ("DenyOtherEncryption", "DenyOtherKey"):
+        condition = policy(layer)[sid]["Condition"]
+        [(header, _)] = condition["StringNotEquals"].items()
+        assert condition["Null"] == {header: "false"}, sid
+    key = policy(layer)["DenyOtherKey"]["Condition"]["StringNotEquals"]
+    # The full ARN: an alias or a bare id is never what S3 compares with.
+    assert list(key.values()) == [{"Ref": "KeyArn"}]
+    assert text(template("infrastructure/encryption.yaml")["Outputs"]["KeyArn"]["Value"]) == "${LakeKey.Arn}"
+
+
+def policy(layer: str) -> dict[str, dict]:
+    document = resource(f"{layer}BucketPolicy").properties["PolicyDocument"]
+    return {statement["Sid"]: statement for statement in document["Statement"]}
+
+
+def test_nothing_that_is_queried_goes_to_a_class_that_does_not_answer_at_once() -> None:
+    for bucket in BUCKETS:
+        assert "IntelligentTieringConfigurations" not in bucket.properties, bucket
+        for rule in bucket.properties["LifecycleConfiguration"]["Rules"]:
+            classes = {move["StorageClass"] for move in rule.get("Transitions", [])}
+            assert classes <= {"INTELLIGENT_TIERING"}, bucket
+
+
+def test_data_never_expires_and_results_do() -> None:
+    for bucket in BUCKETS:
+        rules = bucket.properties["LifecycleConfiguration"]["Rules"]
+        expiring = [rule for rule in rules if "ExpirationInDays" in rule]
+        assert bool(expiring) == (bucket.name == "ResultsBucket"), bucket
+        assert any("AbortIncompleteMultipartUpload" in rule for rule in rules), bucket
+
+
+# --- Key ---------------------------------------------------------------------------------------
+
+
+def test_the_key_can_be_replicated_rotates_and_lets_iam_decide() -> None:
+    key = resource("LakeKey").properties
+    assert key["MultiRegion"] is True
+    assert key["EnableKeyRotation"] is True
+    root, logs = key["KeyPolicy"]["Statement"]
+    assert text(root["Principal"]["AWS"]).endswith(":root")
+    assert list(logs["Principal"]) == ["Service"]
+    assert "kms:EncryptionContext:aws:logs:arn" in logs["Condition"]["ArnLike"]
+
+
+def test_every_role_but_none_other_may_use_the_key() -> None:
+    for role in resources("AWS::IAM::Role"):
+        assert {"Ref": "KeyUsePolicy"} in role.properties["ManagedPolicyArns"], role
+
+
+# --- Tables ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", resources("AWS::DynamoDB::GlobalTable"), ids=str)
+def test_a_table_is_global_protected_encrypted_and_can_be_restored(table) -> None:
+    properties = table.properties
+    # What a second replica will need; adding it later is an update.
+    assert properties["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    assert properties["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+    [replica] = properties["Replicas"]
+    assert replica["SSESpecification"]["KMSMasterKeyId"] == {"Fn::GetAtt": ["Encryption", "Outputs.KeyArn"]}
+    assert replica["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert 1 <= replica["PointInTimeRecoverySpecification"]["RecoveryPeriodInDays"] <= 35
+    assert replica["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
+    assert [key["AttributeName"] for key in properties["KeySchema"]] == ["pk", "sk"]
+
+
+def test_no_table_of_the_kind_that_never_becomes_global() -> None:
+    assert resources("AWS::DynamoDB::Table") == []
+
+
+# --- Glue --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "runs"), [("SilverJob", 50), ("GoldJob", 1)])
+def test_a_job_names_its_version_workers_and_limits(name: str, runs: int) -> None:
+    job = resource(name).properties
+    assert job["GlueVersion"] == {"Ref": "GlueVersion"}
+    assert job["WorkerType"] == {"Ref": "GlueWorkerType"}
+    assert job["NumberOfWorkers"] == 2
+    assert job["MaxRetries"] == 0
+    assert job["ExecutionProperty"] == {"MaxConcurrentRuns": runs}
+    assert not {"MaxCapacity", "AllocatedCapacity", "JobRunQueuingEnabled"} & set(job)
+    assert job["Command"]["Name"] == "glueetl"
+    assert "${ShippedAssets.Prefix}" in text(job["Command"]["ScriptLocation"])
+
+
+@pytest.mark.parametrize("name", ["SilverJob", "GoldJob"])
+def test_a_jobs_arguments_are_all_text(name: str) -> None:
+    for argument, value in resource(name).properties["DefaultArguments"].items():
+        assert argument.startswith("--")
+        assert isinstance(value, str) or set(value) == {"Fn::Sub"}, argument
+
+
+@pytest.mark.parametrize(("name", "bucket"), [("SilverJob", "Silver"), ("GoldJob", "Gold")])
+def test_a_jobs_settings_are_chained_into_one_conf(name: str, bucket: str) -> None:
+    settings = text(resource(name).properties["DefaultArguments"]["--conf"]).strip().split(" --conf ")
+    pairs = dict(setting.split("=", 1) for setting in settings)
+    assert pairs == {
+        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+        "spark.sql.catalog.glue_catalog": "org.apache.iceberg.spark.SparkCatalog",
+        "spark.sql.catalog.glue_catalog.catalog-impl": "org.apache.iceberg.aws.glue.GlueCatalog",
+        "spark.sql.catalog.glue_catalog.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+        "spark.sql.catalog.glue_catalog.warehouse": f"s3://${{Storage.Outputs.{bucket}BucketName}}/",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+        "spark.sql.adaptive.enabled": "true",
+        # From Glue 5.1 S3A assumes another region unless it is told.
+        "spark.hadoop.fs.s3a.endpoint.region": "${AWS::Region}",
+    }
+
+
+def test_the_job_may_write_only_to_the_log_groups_it_is_told_to_use() -> None:
+    for name in ("Silver", "Gold"):
+        prefix = text(resource(f"{name}Job").properties["DefaultArguments"]["--custom-logGroup-prefix"])
+        for kind in ("Output", "Error"):
+            group = resource(f"{name}Job{kind}LogGroup").properties
+            assert text(group["LogGroupName"]) == f"{prefix}/{kind.lower()}"
+
+
+def test_the_crawler_makes_one_table_of_each_first_folder_and_has_no_schedule() -> None:
+    crawler = resource("BronzeCrawler").properties
+    configuration = json.loads(crawler["Configuration"])
+    assert configuration["Grouping"] == {
+        "TableGroupingPolicy": "CombineCompatibleSchemas",
+        "TableLevelConfiguration": 2,
+    }
+    assert crawler["RecrawlPolicy"] == {"RecrawlBehavior": "CRAWL_EVERYTHING"}
+    assert crawler["SchemaChangePolicy"]["DeleteBehavior"] == "LOG"
+    assert "Schedule" not in crawler
+
+
+# --- Roles of the state machines ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Promote", "Refresh"])
+def test_a_state_machine_may_start_follow_and_stop_its_job_and_deliver_logs(name: str) -> None:
+    [policy_] = resource(f"{name}StateMachineRole").properties["Policies"]
+    granted = {s["Sid"]: set(listed(s["Action"])) for s in policy_["PolicyDocument"]["Statement"]}
+    assert granted["RunJob"] == {
+        "glue:StartJobRun",
+        "glue:GetJobRun",
+        "glue:GetJobRuns",
+        "glue:BatchStopJobRun",
+    }
+    assert len(granted["DeliverLogs"]) == 9
+    group = resource(f"{name}LogGroup").properties["LogGroupName"]
+    assert text(group).startswith("/aws/vendedlogs/states/")
+
+
+# --- Athena --------------------------------------------------------------------------------------
+
+
+def test_the_workgroup_is_enforced_encrypted_cut_off_and_can_be_deleted() -> None:
+    workgroup = resource("LakeWorkgroup").properties
+    configuration = workgroup["WorkGroupConfiguration"]
+    assert workgroup["RecursiveDeleteOption"] is True
+    assert configuration["EnforceWorkGroupConfiguration"] is True
+    assert configuration["EngineVersion"] == {"SelectedEngineVersion": "Athena engine version 3"}
+    assert configuration["ResultConfiguration"]["EncryptionConfiguration"]["EncryptionOption"] == "SSE_KMS"
+    cutoff = template("infrastructure/catalog.yaml")["Parameters"]["QueryCutoffBytes"]
+    assert configuration["BytesScannedCutoffPerQuery"] == {"Ref": "QueryCutoffBytes"}
+    assert cutoff["MinValue"] >= 10_000_000
+
+
+# --- SAM -----------------------------------------------------------------------------------------
+
+
+def test_nested_applications_have_at_most_sixty_parameters() -> None:
+    for application in resources("AWS::Serverless::Application"):
+        nested = template(application.properties["Location"])
+        passed = application.properties["Parameters"]
+        assert len(nested["Parameters"]) <= 60
+        required = {name for name, parameter in nested["Parameters"].items() if "Default" not in parameter}
+        assert required <= set(passed) <= set(nested["Parameters"]), application
+
+
+def test_functions_have_no_dependencies_of_their_own_and_share_the_layer() -> None:
+    shared = globals_of_functions()
+    assert shared["Layers"] == [{"Ref": "LakehouseLayer"}]
+    assert shared["Architectures"] == [{"Ref": "LambdaArchitecture"}]
+    for function in resources("AWS::Serverless::Function"):
+        folder = function.properties["CodeUri"]
+        assert not (ROOT / folder / "requirements.txt").exists(), folder
+
+
+def test_the_custom_resource_runs_again_when_its_code_or_its_compiler_changed() -> None:
+    shipped = resource("ShippedAssets").properties
+    assert shipped["Sources"] == {"Ref": "AssetsFunction.Version"}
+    assert shipped["Compiler"] == {"Ref": "LakehouseLayer"}
+    # Otherwise a function that cannot even be loaded would let the deployment wait for an hour.
+    assert shipped["ServiceTimeout"] >= resource("AssetsFunction").properties["Timeout"]
+    assert resource("AssetsFunction").properties["AutoPublishAlias"] == "live"
+
+
+def test_the_custom_resources_function_does_not_wait_for_itself() -> None:
+    own = resource("AssetsFunction").properties["Environment"]["Variables"]
+    assert own == {"ASSETS_PREFIX": "assets/none/"}
