@@ -13,6 +13,7 @@
     ├── ObjectMissing            an object of the operations bucket that must be there is not
     ├── JobStillRunning          a Glue job that was told to stop has not stopped yet
     ├── SweepIncomplete          a sweep could not see to some writers; it saw to the others
+    ├── LineageUnknown           a question about a table, column or partition that no run has written
     └── FilesFault               the files of a batch are the reason, not the environment
         └── SchemaNotFound       a crawler found no table in the files of a dataset without a contract
 
@@ -87,6 +88,10 @@ class JobStillRunning(LakehouseError):  # noqa: N818 - reads as the sentence it 
 
 class SweepIncomplete(LakehouseError):  # noqa: N818 - reads as the sentence it is
     """A sweep could not see to some writers; it saw to the others."""
+
+
+class LineageUnknown(LakehouseError):  # noqa: N818 - reads as the sentence it is
+    """A question about the lineage of a table, column or partition that no run has written."""
 
 
 class FilesFault(LakehouseError):  # noqa: N818 - a class of failures, not one error

@@ -259,6 +259,11 @@ class Ledger:
         """Which object version (``key``, ``version_id``, ``run_id``) the rows with an id came from."""
         return self.store.get((f"SOURCES#{dataset}", source_version_id))
 
+    def sources(self, dataset: str, source_version_ids: Iterable[str]) -> dict[str, Item]:
+        """Those of the source version ids that are known, each with its ``key``, ``version_id``, ``run_id``."""
+        keys = [(f"SOURCES#{dataset}", source_id) for source_id in source_version_ids]
+        return {sk: item for (_, sk), item in self.store.get_many(keys).items()}
+
     def run(self, writer: str, run_id: str) -> Item | None:
         """One run's item."""
         return self.store.get(run_key(writer, run_id))

@@ -9,6 +9,9 @@ from typing import Any, Final
 
 PLAN_VERSION: Final = 1
 
+WHOLE_ROW: Final = "*"
+"""The key in a column lineage under which stand the columns that decide which rows there are."""
+
 
 def content_hash(definition: Mapping[str, Any]) -> str:
     """The SHA-256 of a definition without its own ``hash``: equal content, equal hash."""

@@ -9,6 +9,7 @@ from typing import Final, Literal, get_args
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, build_scope
 
+from .plans import WHOLE_ROW
 from .words import ColumnSource
 
 Kind = Literal["IDENTITY", "TRANSFORMATION", "AGGREGATION", "FILTER", "JOIN", "GROUP_BY", "SORT"]
@@ -19,8 +20,6 @@ _ROW_CLAUSES: Final[dict[str, Kind]] = {
     "group": "GROUP_BY",
     "qualify": "FILTER",
 }
-WHOLE_ROW: Final = "*"
-"""The key in a column lineage under which stand the columns that decide which rows there are."""
 
 
 @dataclass(frozen=True)
