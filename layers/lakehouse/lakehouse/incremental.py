@@ -30,6 +30,7 @@ class Unproven(Exception):  # noqa: N818 - a verdict, turned into a sentence whe
 def carriers(query: exp.Query, layer: str, table: str, column: str) -> set[str]:
     """The output columns that hold, in every row that depends on the table, the value of its column.
 
+    The local date of a time counts as its value, so that partitions must be days or longer.
     Raises ``Unproven`` when some step mixes rows of different values.
     """
     root = build_scope(query)
@@ -115,6 +116,11 @@ def _require(keys: set[Reference | None], equal: set[Reference], why: str) -> No
 
 
 def _reference(node: exp.Expr) -> Reference | None:
+    """The column that an expression is, or is the date of."""
+    while isinstance(node, exp.TsOrDsToDate | exp.Date) or (
+        isinstance(node, exp.Cast) and node.is_type("date")
+    ):
+        node = node.this
     return (node.table, node.name) if isinstance(node, exp.Column) else None
 
 

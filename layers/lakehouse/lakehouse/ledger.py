@@ -260,7 +260,7 @@ class Ledger:
         return self.store.get((f"SOURCES#{dataset}", source_version_id))
 
     def sources(self, dataset: str, source_version_ids: Iterable[str]) -> dict[str, Item]:
-        """Those of the source version ids that are known, each with its ``key``, ``version_id``, ``run_id``."""
+        """Those of the source version ids that are known, with their ``key``, ``version_id``, ``run_id``."""
         keys = [(f"SOURCES#{dataset}", source_id) for source_id in source_version_ids]
         return {sk: item for (_, sk), item in self.store.get_many(keys).items()}
 

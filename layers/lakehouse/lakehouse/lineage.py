@@ -160,6 +160,7 @@ def _gold_reads(plan: ModelPlan, outcome: TableOutcome) -> dict[str, Any]:
             "snapshot_id": snapshots[f"{each['layer']}.{each['table']}"],
             "mapping": each["mapping"],
             "lookback": each["lookback"],
+            "timezone": plan["timezone"],
         }
         for each in plan["inputs"]
         if f"{each['layer']}.{each['table']}" in snapshots

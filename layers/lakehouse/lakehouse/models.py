@@ -394,7 +394,7 @@ def _check_mapped_partitions(source: Source, mapping: dict[str, str], upstream: 
         elif output not in outputs:
             remedy = one_of(output, outputs) if outputs else "Add partition_by to the header"
             problems.add(f"{place}.mapping", f"the model is not partitioned by '{output}'", remedy)
-        elif inputs[column] != outputs[output]:
+        elif "hour" in {inputs[column], outputs[output]} and inputs[column] != outputs[output]:
             problems.add(
                 f"{place}.mapping", f"'{column}' and '{output}' have other transforms", "Let them agree"
             )

@@ -8,15 +8,18 @@ asked for is the caller's: see `SourceQuery`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from .errors import LineageUnknown
 from .ledger import Ledger
 from .lineage import EVERYTHING
 from .plans import WHOLE_ROW
 from .store import Item, Store
+
+TIME: Final = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2})?)?)?")
 
 Partition = dict[str, str]
 """Values of partition columns, as text: ``{"year": "2013", "month": "1"}``."""
@@ -27,13 +30,15 @@ class SourceQuery:
     """Which ``_source_version_id`` stand in a Silver table's partition.
 
     ``snapshot_id`` is None for the table as it is now; an empty ``where`` means the whole table. Rows of the
-    partitions in ``without`` do not count: a later run rewrote what was made of them.
+    partitions in ``without`` do not count: a later run rewrote what was made of them. ``timezone`` is that of
+    the days and months among the values.
     """
 
     dataset: str
     snapshot_id: int | None
     where: Partition
     without: tuple[Partition, ...] = ()
+    timezone: str = "UTC"
 
 
 AskSources = Callable[[SourceQuery], Iterable[str]]
@@ -272,7 +277,9 @@ def _gold(search: _Search, table: str, part: _Part, before: str | None, wanted: 
                 continue
             read = written.of_input(details)
             if layer == "silver":
-                search.note_query(SourceQuery(source, details["snapshot_id"], read.values, read.without))
+                zone = details.get("timezone", "UTC")
+                query = SourceQuery(source, details["snapshot_id"], read.values, read.without, zone)
+                search.note_query(query)
             else:
                 _gold(search, name, read, run["run_id"], wanted)
 
@@ -298,7 +305,14 @@ def _writing_runs(store: Store, table: str, part: _Part, before: str | None) -> 
 
 
 def _agree(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    return all(one[name] == other[name] for name in one.keys() & other.keys())
+    return all(_same(one[name], other[name]) for name in one.keys() & other.keys())
+
+
+def _same(one: str, other: str) -> bool:
+    """Equal, or a time within a longer one: a day of the month that a partition is."""
+    short, long = sorted((one, other), key=len)
+    within = long.startswith(short) and TIME.fullmatch(short) and TIME.fullmatch(long)
+    return one == other or bool(within)
 
 
 def _objects(
