@@ -32,7 +32,11 @@ def aws(monkeypatch: pytest.MonkeyPatch, boto_session: boto3.Session) -> Iterato
 @pytest.fixture
 def ledger_table(aws: boto3.Session) -> str:
     """The name of a table with the ledger's keys."""
-    name = "lake-dev-ledger"
+    return make_table(aws, "lake-dev-ledger")
+
+
+def make_table(aws: boto3.Session, name: str) -> str:
+    """Make a DynamoDB table with the keys of the ledger's and the lineage table."""
     aws.client("dynamodb").create_table(
         TableName=name,
         KeySchema=[

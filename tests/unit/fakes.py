@@ -325,6 +325,19 @@ def settings(**changes: Any) -> Settings:
     return Settings.model_validate({**values, **changes})
 
 
+def plan_of(dataset: str, **changes: Any) -> dict[str, Any]:
+    """What the core reads of a dataset's plan."""
+    return {"dataset": dataset, "hash": "h", "mode": "append", "columns": [], **changes}
+
+
+MODEL = {
+    "model": "by_day",
+    "hash": "m",
+    "inputs": [{"layer": "silver", "table": "flights", "view": "flights", "mapping": None, "lookback": 0}],
+    "column_lineage": {},
+}
+
+
 @dataclass(frozen=True)
 class FakeLake(Lake):
     """A lake whose ports are the fakes above, typed as such for the tests."""
@@ -350,7 +363,8 @@ def fake_lake(**changes: Any) -> FakeLake:
     operations.objects["assets/abc/index.json"] = json.dumps(
         {"hash": "abc", "datasets": ["flights"], "models": ["by_day"]}
     )
-    operations.objects["assets/abc/plans/flights.json"] = json.dumps({"mode": "append"})
+    operations.objects["assets/abc/plans/flights.json"] = json.dumps(plan_of("flights"))
+    operations.objects["assets/abc/models/by_day.json"] = json.dumps(MODEL)
     return FakeLake(
         settings=settings(**changes),
         ledger=Ledger(store),

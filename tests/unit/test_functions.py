@@ -21,7 +21,8 @@ from lakehouse.payloads import SweepResult
 from lakehouse.settings import Settings
 from lakehouse.sweep import checked
 
-from .fakes import settings
+from .conftest import make_table
+from .fakes import MODEL, plan_of, settings
 from .world import event, version
 
 ROOT = Path(__file__).parents[2]
@@ -69,13 +70,15 @@ def environment() -> dict[str, str]:
 def deployed(aws: boto3.Session, ledger_table: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
     """The account as the template would leave it, with one plan and one model."""
     assert ledger_table == settings().ledger_table
+    make_table(aws, settings().lineage_table)
     for name, value in {**environment(), "POWERTOOLS_SERVICE_NAME": "lake-dev"}.items():
         monkeypatch.setenv(name, value)
     s3 = aws.client("s3")
     for bucket in ("bronze", "silver", "gold", "operations"):
         s3.create_bucket(Bucket=f"lake-dev-{bucket}")
     s3.put_bucket_versioning(Bucket="lake-dev-bronze", VersioningConfiguration={"Status": "Enabled"})
-    put(aws, "assets/abc/plans/flights.json", {"mode": "append"})
+    put(aws, "assets/abc/plans/flights.json", plan_of("flights"))
+    put(aws, "assets/abc/models/by_day.json", MODEL)
     put(aws, "assets/abc/index.json", {"hash": "abc", "datasets": ["flights"], "models": ["by_day"]})
     machine = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 9, "End": True}}})
     for name in ("promote", "refresh"):

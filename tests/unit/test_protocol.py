@@ -16,7 +16,7 @@ from lakehouse.payloads import RunRequest
 from lakehouse.store import Delete
 from lakehouse.words import FAILURE_FILE, run_prefix
 
-from .fakes import FakeLake, settings
+from .fakes import FakeLake, plan_of, settings
 from .world import JobDied, World, version
 
 FLIGHTS = "promote:flights"
@@ -46,10 +46,22 @@ def end_state(world: World) -> dict[str, object]:
         "pending": world.pending() + world.pending("weather"),
         "branches": world.open_branches(),
         "sources": sorted(sk for (pk, sk) in world.lake.store.items if pk.startswith("SOURCES#")),
+        "unrecorded": sorted(set(published(world)) ^ set(recorded(world))),
         "running": [
             item["run_id"] for item in world.lake.store.items.values() if item.get("state") == "RUNNING"
         ],
     }
+
+
+def published(world: World) -> list[str]:
+    """The runs whose markers Silver or Gold holds."""
+    tables = world.lake.tables.known
+    return [run_id for name in tables if not name.endswith("__quarantine") for run_id in tables[name].markers]
+
+
+def recorded(world: World) -> list[str]:
+    """The runs that lineage says wrote Silver or Gold."""
+    return [pk.partition("#")[2] for pk, sk in world.lake.lineage.items if sk.startswith("OUT#")]
 
 
 EXPECTED: dict[str, object] = {
@@ -73,6 +85,7 @@ EXPECTED: dict[str, object] = {
         "flights/c.csv@v1",
         "weather/w.csv@v1",
     ],
+    "unrecorded": [],
     "running": [],
 }
 EFFECTS = len(undisturbed().lake.faults.seen)
@@ -467,7 +480,9 @@ def incomplete(world: World) -> Callable[..., dict[str, Any]]:
 
 def test_a_snapshot_takes_all_that_waits_however_much():
     world = World(max_batch_files=1)
-    world.lake.operations.objects["assets/abc/plans/flights.json"] = json.dumps({"mode": "snapshot"})
+    world.lake.operations.objects["assets/abc/plans/flights.json"] = json.dumps(
+        plan_of("flights", mode="snapshot")
+    )
     world.put(version("flights/a.csv"), version("flights/b.csv"))
     world.settle()
     assert world.batches == [["flights/a.csv", "flights/b.csv"]]

@@ -18,7 +18,7 @@ from lakehouse.ledger import ObjectVersion
 from lakehouse.payloads import CompleteRequest, RunRequest
 from lakehouse.words import MANIFEST_FILE, REPORT_FILE, Manifest, run_branch, run_prefix
 
-from .fakes import Crash, FakeLake, fake_lake
+from .fakes import Crash, FakeLake, fake_lake, plan_of
 
 SWEEP_SECONDS = 300
 POISON = "poison"
@@ -139,6 +139,10 @@ class World:
 
     def _promote(self, request: RunRequest) -> None:
         claimed = claim.claim(self.lake, request)
+        if claimed.crawl:
+            self.lake.operations.objects[f"drafts/{request.dataset}/plan.json"] = json.dumps(
+                plan_of(request.dataset)
+            )
         if claimed.claimed:
             self._run_job(request, self._silver)
         report = claimed.report if claimed.claimed else ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from . import writers
+from . import lineage, writers
+from .claim import find_plan
 from .errors import ConditionFailed, LedgerInconsistent, ObjectMissing
 from .lake import Lake
 from .ledger import Ledger, head_key, pending_pointer, version_key
@@ -103,6 +104,10 @@ def _settle_promote(lake: Lake, request: RunRequest, lease: writers.Lease) -> It
         raise ObjectMissing(f"run {request.run_id} has no report")
     outcomes = _outcomes(manifest, report)
     _write_outcomes(lake, request, outcomes, lease.claimed_arrivals)
+    plan_at, plan = find_plan(lake, manifest["assets_prefix"], request.dataset)
+    if not plan_at:
+        raise ObjectMissing(f"run {request.run_id} has a report and no plan")
+    lineage.record_silver(lake, request, manifest, plan, report)
     return _silver_counts(report, outcomes)
 
 
@@ -239,6 +244,7 @@ def _settle_refresh(lake: Lake, request: RunRequest) -> Item:
     report: GoldReport | None = read_report(lake, request)
     if report is None:
         return {"models": 0, "skipped": 0, "changed": False}
+    lineage.record_gold(lake, request, report)
     return {
         "models": len(report["models"]),
         "skipped": len(report["skipped"]),

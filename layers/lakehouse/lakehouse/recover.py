@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from . import complete, split, writers
+from . import complete, lineage, split, writers
 from .claim import find_plan
 from .errors import ConditionFailed, JobStillRunning, LedgerInconsistent, files_fault_names
 from .lake import Execution, JobRun, Lake
@@ -79,8 +79,9 @@ def recover(lake: Lake, request: RunRequest) -> RecoverResult:
         settled = complete.with_next(lake, complete.settle(lake, request, lease))
         return _result(request, "completed", next=settled.next)
     execution = lake.executions.describe(lake.settings.state_machine_arn(request.writer), request.run_id)
-    kind = classify(_failure(lake, request), execution, jobs)
-    lake.ledger.end_run(request.writer, request.run_id, FAILED, _error(kind, execution), lake.stamp())
+    failure = _failure(lake, request)
+    kind = classify(failure, execution, jobs)
+    _record(lake, request, kind, failure["error"] if failure else execution.error if execution else "")
     if request.writer == REFRESH_WRITER:
         return _after_refresh(lake, request, lease, kind)
     return _after_promote(lake, request, lease, kind)
@@ -91,8 +92,12 @@ def _result(request: RunRequest, outcome: str, **more: object) -> RecoverResult:
     return RecoverResult.model_validate({**base, "outcome": outcome, **more})
 
 
-def _error(kind: FailureClass, execution: Execution | None) -> Item:
-    return {"failure_class": kind, "error": execution.error if execution else ""}
+def _record(lake: Lake, request: RunRequest, kind: FailureClass, error: str) -> None:
+    """Write down that the run failed, by the error's name alone, and which models it published before."""
+    report = complete.read_report(lake, request) if request.writer == REFRESH_WRITER else None
+    lineage.record_fail(lake, request, error, report)
+    details = {"failure_class": kind, "error": error}
+    lake.ledger.end_run(request.writer, request.run_id, FAILED, details, lake.stamp())
 
 
 # --- stop, drop, look -------------------------------------------------------------------------
