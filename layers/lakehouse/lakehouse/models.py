@@ -24,7 +24,7 @@ from sqlglot.optimizer.qualify import qualify
 from .errors import DefinitionError
 from .expressions import DIALECT, first_line, function_faults, tokens_of
 from .incremental import Unproven, carriers
-from .plans import PLAN_VERSION, content_hash
+from .plans import PLAN_VERSION, content_hash, is_timezone
 from .problems import Problems, one_of
 from .sql_lineage import Lineage
 from .words import DATASET_PATTERN, DatasetPlan, ModelInput, ModelPlan, PartitionField
@@ -357,6 +357,9 @@ def _types(resolved: exp.Query) -> dict[str, str]:
 
 
 def _check_outputs(header: Header, columns: list[str], problems: Problems) -> None:
+    if not is_timezone(header.timezone):
+        remedy = "Use a name like UTC or America/New_York"
+        problems.add("header.timezone", f"'{header.timezone}' is no time zone", remedy)
     for name in columns:
         if not _COLUMN.fullmatch(name):
             problems.add("sql", f"yields a column '{name}'", "Name it with AS, in lower case, no _ first")
