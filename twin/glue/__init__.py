@@ -1,4 +1,3 @@
-# ruff: noqa: SLF001 - the emulator keeps its jobs in a private table
 """Glue in the twin: jobs run in real Spark, crawlers read real files; the catalog is the emulator's."""
 
 from __future__ import annotations

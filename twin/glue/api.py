@@ -35,11 +35,16 @@ def handle_with(actions: Mapping[str, Action], otherwise: Handler) -> Handler:
         try:
             return _answer(200, await asyncio.to_thread(action, json.loads(body or b"{}")))
         except ApiError as error:
-            return _answer(400, {"__type": error.code, "message": str(error)})
+            return error_answer(error)
         except CallRefusedError as error:
             return _answer(error.status, {"__type": error.code, "message": error.reason})
 
     return handler
+
+
+def error_answer(error: ApiError) -> Answer:
+    """An error as the JSON protocols carry it."""
+    return _answer(400, {"__type": error.code, "message": str(error)})
 
 
 def _answer(status: int, body: JsonObject) -> Answer:

@@ -71,8 +71,8 @@ def _read(spark: SparkSession, path: str) -> Any:
 
 def _publish(spark: SparkSession, table: str) -> None:
     """One commit, as the job library publishes: fast-forward main, drop the branch."""
-    jvm: Any = spark._jvm  # noqa: SLF001  # Iceberg's Java API is reached only through it
-    iceberg = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, table)  # noqa: SLF001
+    jvm: Any = spark._jvm  # Iceberg's Java API is reached only through it
+    iceberg = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, table)
     iceberg.newAppend().set("warm-up", "true").toBranch("b").commit()
     iceberg.manageSnapshots().fastForwardBranch("main", "b").removeBranch("b").commit()
 

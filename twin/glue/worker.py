@@ -1,4 +1,3 @@
-# ruff: noqa: SLF001 - PySpark has no public way to hand it a started JVM
 """One Python process with one JVM that runs one Glue job. Started by ``twin.glue.workers``, never imported.
 
 It starts the JVM, warms it up step by step, and waits; a job that arrives meanwhile cuts the warm-up short.

@@ -1,0 +1,83 @@
+"""Who asks a query. Athena reads the catalog and S3, and writes the results, as that caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from botocore.exceptions import ClientError
+from ministack.core import iam_evaluator, router
+
+from twin import hooks
+from twin.athena.errors import QueryError
+from twin.context import Context, Credentials
+
+hooks.require(iam_evaluator, "resolve_credential")
+hooks.require(router, "extract_access_key_id")
+
+
+@dataclass
+class Caller:
+    """The caller's credentials, and clients that use them over HTTPS, so that IAM decides."""
+
+    context: Context
+    credentials: Credentials
+
+    @cached_property
+    def glue(self) -> Any:
+        """A boto3 client of Glue."""
+        return self.context.client("glue", self.credentials)
+
+    @cached_property
+    def s3(self) -> Any:
+        """A boto3 client of S3."""
+        return self.context.client("s3", self.credentials)
+
+    def read(self, url: str) -> bytes:
+        """One S3 object. Raises ``QueryError`` (PERMISSION_DENIED) where the caller may not."""
+        bucket, key = split_url(url)
+        try:
+            body: bytes = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            raise refused_by_s3(error, url) from error
+        return body
+
+    def list_files(self, url: str) -> dict[str, int]:
+        """The files below an S3 folder and their sizes in bytes, without hidden ones."""
+        bucket, prefix = split_url(url.rstrip("/") + "/")
+        found: dict[str, int] = {}
+        try:
+            for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                for entry in page.get("Contents", []):
+                    names = entry["Key"].removeprefix(prefix).split("/")
+                    if entry["Size"] and not any(name.startswith(("_", ".")) for name in names):
+                        found[f"s3://{bucket}/{entry['Key']}"] = entry["Size"]
+        except ClientError as error:
+            raise refused_by_s3(error, url) from error
+        return found
+
+
+def caller_of(context: Context, headers: Mapping[str, str]) -> Caller:
+    """Who signed a request that the server has let through."""
+    key_id = router.extract_access_key_id(dict(headers))
+    found = iam_evaluator.resolve_credential(key_id)
+    credentials = {"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": found.secret_access_key}
+    if found.session_token:
+        credentials["AWS_SESSION_TOKEN"] = found.session_token
+    return Caller(context, credentials)
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Bucket and key of an ``s3://`` URL."""
+    bucket, _, key = url.partition("://")[2].partition("/")
+    return bucket, key
+
+
+def refused_by_s3(error: ClientError, url: str) -> QueryError:
+    """S3's refusal in Athena's words."""
+    code = error.response["Error"]["Code"]
+    if code in ("AccessDenied", "403"):
+        return QueryError("PERMISSION_DENIED", f"Access denied when reading {url}")
+    return QueryError("HIVE_FILESYSTEM_ERROR", f"Cannot read {url}: {code}")
