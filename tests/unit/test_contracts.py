@@ -1,3 +1,4 @@
+# ruff: noqa: E501, ISC004 - a sentence that is expected stands whole
 """Contracts: what compiles to which plan, and what every mistake is answered with."""
 
 from __future__ import annotations

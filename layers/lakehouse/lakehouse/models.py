@@ -288,7 +288,7 @@ def _check_header_inputs(source: Source, problems: Problems) -> None:
             problems.add(
                 f"header.inputs.{name}", "is not read by the SQL", one_of(name, read) if read else ""
             )
-    if not read:
+    if not read and not problems.found:
         problems.add("sql", "reads no table", "Read silver.<dataset> or gold.<model>")
 
 
@@ -304,7 +304,7 @@ def compile_model(source: Source, known: Mapping[str, Upstream]) -> tuple[ModelP
     resolved = _resolve(source, known)
     lineage = Lineage(resolved)
     columns = lineage.outputs()
-    _check_outputs(source.header, columns, problems)
+    _check_outputs(source.header, source.tree.named_selects, problems)
     _check_mappings(source, resolved, known)
     problems.end()
     partitions = [
@@ -379,28 +379,30 @@ def _check_mappings(source: Source, resolved: exp.Query, known: Mapping[str, Ups
             if data.lookback:
                 source.problems.add(f"{place}.lookback", "means nothing without a mapping", "Add the mapping")
             continue
-        _check_mapped_partitions(source, data.mapping, known[name], place)
-        if data.lookback == 0:
+        agree = _mapped_partitions_agree(source, data.mapping, known[name], place)
+        if agree and data.lookback == 0:
             _check_proof(source, resolved, name, data.mapping, place)
 
 
-def _check_mapped_partitions(source: Source, mapping: dict[str, str], upstream: Upstream, place: str) -> None:
-    problems = source.problems
+def _mapped_partitions_agree(source: Source, mapping: dict[str, str], upstream: Upstream, place: str) -> bool:
+    """Whether both sides of a mapping are partitioned by the columns it names; notes where they are not."""
     inputs = {part["column"]: part["transform"] for part in upstream.partition_by}
     outputs = {part.column: part.transform for part in source.header.partition_by}
+    faults: list[tuple[str, str]] = []
     if not mapping:
-        problems.add(f"{place}.mapping", "is empty", "Leave it out if every change shall recompute all")
+        faults.append(("is empty", "Leave it out if every change shall recompute all"))
     for column, output in mapping.items():
         if column not in inputs:
             remedy = one_of(column, inputs) if inputs else "Partition the input, or leave the mapping out"
-            problems.add(f"{place}.mapping", f"the input is not partitioned by '{column}'", remedy)
+            faults.append((f"the input is not partitioned by '{column}'", remedy))
         elif output not in outputs:
             remedy = one_of(output, outputs) if outputs else "Add partition_by to the header"
-            problems.add(f"{place}.mapping", f"the model is not partitioned by '{output}'", remedy)
+            faults.append((f"the model is not partitioned by '{output}'", remedy))
         elif "hour" in {inputs[column], outputs[output]} and inputs[column] != outputs[output]:
-            problems.add(
-                f"{place}.mapping", f"'{column}' and '{output}' have other transforms", "Let them agree"
-            )
+            faults.append((f"only one of '{column}' and '{output}' is by hour", "Let them agree"))
+    for what, remedy in faults:
+        source.problems.add(f"{place}.mapping", what, remedy)
+    return not faults
 
 
 def _check_proof(source: Source, resolved: exp.Query, name: str, mapping: dict[str, str], place: str) -> None:

@@ -110,8 +110,7 @@ class Lineage:
 
 def branches(scope: Scope) -> list[Scope]:
     """The scopes of a set operation's two sides."""
-    sides: list[Scope] = scope.union_scopes  # type: ignore[attr-defined]
-    return sides
+    return list(scope.set_operation_scopes)
 
 
 def column_names(scope: Scope) -> list[str]:
