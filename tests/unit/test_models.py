@@ -27,16 +27,15 @@ SHOPS = {"shop": "string", "city": "string", "opened": "date"}
 ITEMS = {"id": "bigint", "day": "date", "n": "int"}
 
 
-def silver(dataset: str, columns: dict[str, str], *partitions: str) -> DatasetPlan:
-    plan: Any = {
+def silver(dataset: str, columns: dict[str, str], *partitions: str) -> Any:
+    return {
         "dataset": dataset,
         "columns": [{"name": name, "type": kind} for name, kind in columns.items()],
         "partition_by": [{"column": name, "transform": "identity"} for name in partitions],
     }
-    return plan
 
 
-PLANS = {
+PLANS: dict[str, DatasetPlan] = {
     "orders": silver("orders", ORDERS, "day", "shop"),
     "shops": silver("shops", SHOPS),
     "items": silver("items", ITEMS, "day"),
@@ -307,7 +306,7 @@ def test_every_mapped_column_must_hold(tmp_path: Path) -> None:
 
 
 def test_the_date_of_a_time_stays_in_its_day(tmp_path: Path) -> None:
-    plans = {"events": silver("events", {"at": "timestamp", "n": "int"}, "at")}
+    plans: dict[str, DatasetPlan] = {"events": silver("events", {"at": "timestamp", "n": "int"}, "at")}
     plans["events"]["partition_by"] = [{"column": "at", "transform": "day"}]
     header = HEADER + "inputs: {silver.events: {mapping: {at: day}}}\n"
     sql = "SELECT to_date(e.at) AS day, sum(e.n) AS n FROM silver.events e GROUP BY to_date(e.at)"
