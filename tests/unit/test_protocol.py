@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from lakehouse import claim, recover, sweep, writers
+from lakehouse import claim, complete, recover, sweep, writers
 from lakehouse.errors import JobStillRunning, StaleRun
-from lakehouse.payloads import RunRequest
+from lakehouse.payloads import CompleteRequest, RunRequest
 from lakehouse.store import Delete
 from lakehouse.words import FAILURE_FILE, run_prefix
 
-from .fakes import FakeLake, plan_of, settings
+from .fakes import Crash, FakeLake, plan_of, settings
 from .world import JobDied, World, version
 
 FLIGHTS = "promote:flights"
@@ -343,7 +343,8 @@ def test_a_held_writer_stays_so_whatever_arrives_until_retry():
     world.settle()
     assert world.leases()[FLIGHTS] == "HELD"
     world.job_failure = lambda *_: None
-    assert writers.retry(world.lake, FLIGHTS).state == "TAKEN"
+    lease = writers.retry(world.lake, FLIGHTS)
+    assert (lease.state, lease.failures, lease.deaths) == ("TAKEN", 0, 0)
     world.settle()
     assert set(world.states().values()) == {"PROMOTED"}
     assert world.leases() == {FLIGHTS: "FREE", "refresh": "FREE"}
@@ -416,6 +417,29 @@ def test_the_sweep_starts_a_run_whose_start_never_came():
     assert world.silver() == {"flights/a.csv@v1": 10}
 
 
+def test_the_sweep_starts_a_writer_whose_files_nobody_counted():
+    """A message that intake gave up on leaves files in the ledger and no arrival."""
+    world = World()
+    one = version("flights/a.csv")
+    world.lake.bronze.put(one)
+    world.lake.ledger.add_writer(FLIGHTS, "now")
+    world.lake.ledger.register(one, "flights", "now", world.lake.bronze.current_version)
+    assert len(sweep.sweep(world.lake).started) == 1
+    world.settle()
+    assert world.silver() == {"flights/a.csv@v1": 10}
+
+
+def test_the_sweep_ends_a_wait_even_if_nothing_waits_any_more():
+    world = World()
+    world.job_failure = denied
+    world.put(version("flights/a.csv"))
+    world.work()
+    (pointer,) = (key for key in world.lake.store.items if key[0] == "PENDING#flights")
+    del world.lake.store.items[pointer]
+    world.settle()
+    assert world.leases()[FLIGHTS] == "FREE"
+
+
 def test_the_sweep_recovers_a_run_whose_end_nobody_announced():
     world = World()
     world.put(version("flights/a.csv"))
@@ -486,3 +510,78 @@ def test_a_snapshot_takes_all_that_waits_however_much():
     world.put(version("flights/a.csv"), version("flights/b.csv"))
     world.settle()
     assert world.batches == [["flights/a.csv", "flights/b.csv"]]
+
+
+# --- between two steps ------------------------------------------------------------------------
+# Nothing here sweeps: what a sweep would mend is not to be needed.
+
+
+def test_what_arrives_during_a_run_is_taken_by_the_next_without_a_sweep():
+    world = World()
+    world.put(version("flights/a.csv"))
+    world.deliver()
+    world.job_failure = lambda *_: world.queue or world.put(version(f"flights/b{len(world.batches)}.csv"))
+    world.execute(world.lake.executions.running()[0])
+    world.job_failure = lambda *_: None
+    world.work()
+    assert world.batches == [["flights/a.csv"], ["flights/b1.csv"]]
+    assert world.leases()[FLIGHTS] == "FREE"
+
+
+def test_what_arrives_between_the_last_look_and_the_release_is_not_left_behind(monkeypatch: Any):
+    world = World()
+    world.put(version("flights/a.csv"))
+    world.deliver()
+    looked = writers.has_work
+
+    def arrive_after_the_look(lake: Any, lease: writers.Lease) -> bool:
+        found = looked(lake, lease)
+        if lease.writer == FLIGHTS and not world.states().get("flights/late.csv@v1"):
+            world.put(version("flights/late.csv"))
+            world.deliver()
+        return found
+
+    monkeypatch.setattr(writers, "has_work", arrive_after_the_look)
+    world.work()
+    assert world.states()["flights/late.csv@v1"] == "PROMOTED"
+    assert world.leases()[FLIGHTS] == "FREE"
+
+
+def test_silver_that_changes_between_the_last_look_and_the_release_of_refresh_is_seen(monkeypatch: Any):
+    world = World()
+    world.put(version("flights/a.csv"))
+    looked, late = writers.has_work, [version("flights/late.csv")]
+
+    def change_after_the_look(lake: Any, lease: writers.Lease) -> bool:
+        found = looked(lake, lease)
+        if lease.writer == "refresh" and late:
+            world.put(late.pop())
+            world.deliver()
+            world.execute(next(run for run in world.lake.executions.running() if run.startswith("flights")))
+        return found
+
+    monkeypatch.setattr(writers, "has_work", change_after_the_look)
+    world.work()
+    assert world.gold() == world.silver() == {"flights/a.csv@v1": 10, "flights/late.csv@v1": 10}
+
+
+def test_a_complete_that_died_between_hand_over_and_start_starts_when_it_is_repeated(monkeypatch: Any):
+    world = World()
+    world.put(version("flights/a.csv"))
+    world.deliver()
+    request = RunRequest.model_validate(world.lake.executions.requests[world.lake.executions.running()[0]])
+    world._run_job(RunRequest(**claim.claim(world.lake, request).model_dump()), world._silver)
+    world.put(version("flights/b.csv"))
+    world.deliver()
+    with monkeypatch.context() as patch:
+        patch.setattr(writers, "start", lambda _, writer, __: crash() if writer == FLIGHTS else None)
+        with pytest.raises(Crash):
+            complete.complete(world.lake, CompleteRequest(**request.model_dump()))
+    following = writers.read(world.lake, FLIGHTS).run_id
+    assert following not in world.lake.executions.known
+    assert complete.complete(world.lake, CompleteRequest(**request.model_dump())).next == following
+    assert world.lake.executions.known[following].status == "RUNNING"
+
+
+def crash() -> None:
+    raise Crash("start")

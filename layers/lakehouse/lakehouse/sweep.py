@@ -33,8 +33,8 @@ def _see_to(lake: Lake, writer: str, result: SweepResult) -> None:
     lease = writers.read(lake, writer)
     if lease.state == writers.TAKEN:
         _see_to_run(lake, lease, result)
-    elif (lease.state == writers.WAITING and lease.may_be_taken(lake.stamp())) or (
-        lease.state == writers.FREE and writers.has_work(lake, lease)
+    elif lease.may_be_taken(lake.stamp()) and (
+        lease.state == writers.WAITING or writers.has_work(lake, lease)
     ):
         result.started.append(writers.ensure_started(lake, writer).run_id)
 

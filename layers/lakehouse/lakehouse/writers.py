@@ -205,8 +205,7 @@ def finish(lake: Lake, writer: str, run_id: str, counters: dict[str, int], *, ag
     for _ in range(RELEASE_ATTEMPTS):
         lease = read(lake, writer)
         if lease.run_id != run_id:
-            start_unconfirmed(lake, lease)
-            return lease.run_id
+            return lease.run_id  # somebody else ended this run, and sees to the next
         following = _hand_over_or_release(lake, lease, counters, again=again)
         if following is not None:
             return following
