@@ -26,6 +26,7 @@ DEFAULT_ENVIRONMENT = "dev"
 """The environment that ``samconfig.toml`` calls ``default``, so that a bare ``sam deploy`` means it."""
 POLL_DELAY_SECONDS = 1
 """How often the SAM CLI looks at the stack; its default of five is meant for AWS."""
+CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
 QUICK_PARAMETERS = {"CrawlPollSeconds": 1, "SweepMinutes": 1}
 TAIL_LINES = 30
 """How much of what the SAM CLI said is shown when it fails for no resource's reason."""
@@ -85,39 +86,45 @@ class Target:
 def deploy(
     settings: Settings, environment: str = "dev", template: str = "template.yaml", extra: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Build, deploy and report; returns the stack's outputs. ``extra``: more ``Key=Value`` parameters.
+    """Build and deploy one environment; returns the stack's outputs. ``extra``: more ``Key=Value``s.
 
-    Raises ``DeployError`` when a step fails; what the step said is on standard output by then.
+    Raises ``DeployError`` when a step fails; the reasons are on standard output by then.
     """
     target = Target.find(settings)
     configured = configuration(settings, environment)
     began = time.monotonic()
+    stack = configured["stack_name"]
+    parameters = [*configured["parameter_overrides"], *extra]
+    outputs = deploy_stack(target, stack, template, parameters, configured.get("tags", ()))
+    sys.stdout.write(f"twin: {stack} is deployed ({time.monotonic() - began:.0f} s)\n")
+    return outputs
+
+
+def deploy_stack(
+    target: Target, stack: str, template: str, parameters: Sequence[str] = (), tags: Sequence[str] = ()
+) -> dict[str, str]:
+    """Build a template (a path below the project) and deploy it under a name; returns the outputs."""
     built = build(target, template)
     target.client("s3").create_bucket(Bucket=target.artifact_bucket)
-    overrides = [
-        *configured["parameter_overrides"],
-        *runtime_parameters(settings),
-        *quick_parameters(built),
-        *extra,
-    ]
-    stack = configured["stack_name"]
+    given = [*runtime_parameters(target.settings), *quick_parameters(built), *parameters]
     where = ["--template-file", str(built), "--stack-name", stack]
     artifacts = ["--s3-bucket", target.artifact_bucket, "--s3-prefix", stack]
     manner = ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
-    acknowledged = ["--capabilities", *configured["capabilities"]]
-    tags = ["--tags", *configured["tags"]] if configured.get("tags") else []
-    parameters = ["--parameter-overrides", *overrides]
-    _sam(target, "deploy", [*where, *artifacts, *manner, *acknowledged, *tags, *parameters], stack)
-    sys.stdout.write(f"twin: {stack} is deployed ({time.monotonic() - began:.0f} s)\n")
+    tagged = ["--tags", *tags] if tags else []
+    arguments = ["--capabilities", *CAPABILITIES, *tagged, "--parameter-overrides", *given]
+    _sam(target, "deploy", [*where, *artifacts, *manner, *arguments], stack)
     return stack_outputs(target, stack)
 
 
 def delete(settings: Settings, environment: str = "dev") -> None:
-    """Delete the stack with the SAM CLI, which also removes what it packaged."""
-    target = Target.find(settings)
-    stack = configuration(settings, environment)["stack_name"]
-    region = target.endpoint["region"]
-    _sam(target, "delete", ["--stack-name", stack, "--no-prompts", "--region", region], stack)
+    """Delete an environment's stack."""
+    delete_stack(Target.find(settings), configuration(settings, environment)["stack_name"])
+
+
+def delete_stack(target: Target, stack: str) -> None:
+    """Delete a stack with the SAM CLI, which also removes what it packaged."""
+    arguments = ["--stack-name", stack, "--no-prompts", "--region", target.endpoint["region"]]
+    _sam(target, "delete", arguments, stack)
 
 
 def build(target: Target, template: str) -> Path:

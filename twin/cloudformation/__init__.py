@@ -23,10 +23,11 @@ JsonObject = dict[str, Any]
 
 def install(app: ModuleType, context: Context) -> None:
     """Put the hooks of this package in place."""
-    from ministack.services import dynamodb, glue, s3, stepfunctions
+    from ministack.services import dynamodb, glue, s3, sns, stepfunctions
     from ministack.services.cloudformation import handlers, provisioners, stacks
 
     hooks.require(glue, "_jobs")
+    hooks.require(sns, "_topics")
     hooks.require(stepfunctions, "_state_machines")
     hooks.require(dynamodb, "_tables", "_delete_table")
     hooks.require(s3, "_delete_bucket")

@@ -5,6 +5,7 @@ Every function takes the context, the resource's name and its properties, after 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -118,10 +119,17 @@ def function(context: Context, name: str, properties: JsonObject) -> None:
 
 
 def topic(context: Context, arn: str, properties: JsonObject) -> None:
-    """The key of an SNS topic."""
+    """The key of an SNS topic, and the limit of the policy a topic has by default."""
+    from ministack.services import sns
+
+    attributes = sns._topics[arn]["attributes"]
+    policy = json.loads(attributes["Policy"])
+    if policy.get("Id") == "__default_policy_ID":
+        # Without it everybody may publish, whatever their own policies say. CreateTopic does set it.
+        policy["Statement"][0]["Condition"] = {"StringEquals": {"AWS:SourceOwner": context.account}}
+        attributes["Policy"] = json.dumps(policy)
     if key := properties.get("KmsMasterKeyId"):
-        sns = context.admin_client("sns")
-        sns.set_topic_attributes(TopicArn=arn, AttributeName="KmsMasterKeyId", AttributeValue=key)
+        attributes["KmsMasterKeyId"] = key
 
 
 def glue_job(_context: Context, name: str, properties: JsonObject) -> None:

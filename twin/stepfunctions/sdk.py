@@ -73,8 +73,9 @@ def call(
         raise SdkError("States.Runtime", f"{operation.name}: {error}") from error
     except ClientError as error:
         code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-        modeled = code in {shape.name for shape in model.error_shapes}
-        name = code if modeled else base_error
+        # An error's code on the wire may differ from the exception's name (SNS: AuthorizationError).
+        names = {shape.error_code: shape.name for shape in model.error_shapes}
+        name = names.get(code, base_error)
         if exception_suffix and not name.endswith("Exception"):
             name += "Exception"
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
