@@ -107,10 +107,10 @@ def _take(lake: Lake, writer: str) -> Lease:
         (Is("state", WAITING), AtMost("not_before", now)),
     )
     change = _taken_by(make_run_id(writer, lake.now(), lake.token()), now)
+    when = (AnyOf((*free_or_due, (Missing("state"),))),)
+    never_counted = {"arrivals": 0, "writer": writer}
     try:
-        item = lake.ledger.store.write(
-            Update(lease_key(writer), **change, when=(AnyOf((*free_or_due, (Missing("state"),))),))
-        )
+        item = lake.ledger.store.write(Update(lease_key(writer), **change, defaults=never_counted, when=when))
     except ConditionFailed:
         return read(lake, writer)
     return Lease.of(writer, item)
