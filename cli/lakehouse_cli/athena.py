@@ -88,7 +88,8 @@ def _wait(client: Any, query_id: str, deadline: float) -> dict[str, Any]:
         time.sleep(pause_seconds)
         pause_seconds = min(pause_seconds * 1.5, LONGEST_POLL_SECONDS)
     if state != "SUCCEEDED":
-        reason = execution["Status"].get("StateChangeReason", "no reason was given")
+        reason = execution["Status"].get("StateChangeReason", "no reason was given").strip()
+        reason = reason.split("\n\n")[0]  # below it some engines print their stack
         raise CommandError(f"The query {state.lower()}: {reason}")
     return execution
 

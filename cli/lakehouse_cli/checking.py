@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakehouse.contracts import compile_contracts
+from lakehouse.assets import compile_definitions
 from lakehouse.errors import DefinitionError
-from lakehouse.models import compile_models
 from lakehouse_cli.errors import UsageError
 
 
@@ -21,16 +20,12 @@ class Checked:
 
 
 def check_project(root: Path) -> Checked:
-    """Compile ``contracts/`` and ``models/`` below ``root``. Models need good contracts to be judged."""
+    """Compile ``contracts/`` and ``models/`` below ``root``. Both must be there."""
     for folder in ("contracts", "models"):
         if not (root / folder).is_dir():
             raise UsageError(f"There is no folder {root / folder}. Name the right one with --project.")
     try:
-        plans = compile_contracts(root / "contracts")
+        found = compile_definitions(root)
     except DefinitionError as wrong:
         return Checked([], [], list(wrong.problems))
-    try:
-        models = compile_models(root / "models", plans)
-    except DefinitionError as wrong:
-        return Checked(sorted(plans), [], list(wrong.problems))
-    return Checked(sorted(plans), list(models), [])
+    return Checked(sorted(found.plans), list(found.models), [])

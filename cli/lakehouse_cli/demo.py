@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from lakehouse_cli import athena, output, progress, twin_process, upload
+from lakehouse_cli import athena, output, progress, tracing, twin_process, upload
 from lakehouse_cli.commands.files import follow, upload_all
 from lakehouse_cli.commands.status import TROUBLE, file_table
 from lakehouse_cli.connection import Connection, Lake, TwinEndpoint, connect
@@ -56,6 +56,8 @@ ORDER BY month""",
     ),
 )
 
+TRACED = ("gold.carrier_punctuality_monthly", "mean_dep_delay", {"year": "2013", "month": "2"})
+
 
 @dataclass
 class Stopwatch:
@@ -78,12 +80,12 @@ class Stopwatch:
         return sum(seconds for _, seconds in self.laps)
 
 
-def run(root: Path, data: Path | None, *, down: bool, timeout_seconds: float) -> None:
+def run(root: Path, data: Path | None, port: int, *, down: bool, timeout_seconds: float) -> None:
     """Run the demo. Raises ``CommandError`` with what to do at the first thing that does not work."""
     console = output.stdout()
     watch = Stopwatch(console)
     with watch.stage("Start the twin: AWS on this machine, without an account and without Docker"):
-        endpoint = _start_twin(root, console)
+        endpoint = _start_twin(root, port, console)
     with watch.stage("Deploy template.yaml with the SAM CLI"):
         lake = _deploy(root, console)
     with watch.stage("Put the files of the flights lake into Bronze"):
@@ -94,11 +96,13 @@ def run(root: Path, data: Path | None, *, down: bool, timeout_seconds: float) ->
         _show_counts(lake, console)
     with watch.stage("Ask Gold, through Athena"):
         _show_gold(lake, console)
+    with watch.stage("Ask where a figure comes from"):
+        _show_lineage(lake, console)
     _show_times(watch)
     _close(root, endpoint, console, down=down)
 
 
-def _start_twin(root: Path, console: Console) -> TwinEndpoint:
+def _start_twin(root: Path, port: int, console: Console) -> TwinEndpoint:
     """A fresh twin. One that an earlier demo left up is replaced, one that somebody else started is not."""
     before = twin_process.running(root)
     marker = root / MARKER
@@ -110,7 +114,7 @@ def _start_twin(root: Path, console: Console) -> TwinEndpoint:
             )
         console.print("The twin of the last demo is stopped first.")
         twin_process.stop(root)
-    endpoint = twin_process.start(root, [])
+    endpoint = twin_process.start(root, ["--port", str(port)])
     marker.write_text(str(endpoint.pid))
     console.print(f"It answers on {endpoint.endpoint}: TLS on, IAM enforced.")
     return endpoint
@@ -205,6 +209,13 @@ def _show_gold(lake: Lake, console: Console) -> None:
     for question, sql in QUESTIONS:
         console.print(Text(f"\n{question}", style="bold"))
         _ask(lake, console, sql, "gold")
+
+
+def _show_lineage(lake: Lake, console: Console) -> None:
+    table, column, partition = TRACED
+    where = "/".join(f"{name}={value}" for name, value in partition.items())
+    console.print(Text(f"lakehouse lineage {table} --column {column} --partition {where}\n", style="dim"))
+    console.print(tracing.as_tree(tracing.find(lake, table, column, partition), every_file=False))
 
 
 def _show_times(watch: Stopwatch) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import LakehouseError, LineageUnknown
 from lakehouse_cli import commands, output
 from lakehouse_cli.connection import access_error, project_root, unreachable
-from lakehouse_cli.errors import CommandError
+from lakehouse_cli.errors import CommandError, NotFoundError
 
 INTERRUPTED = 130
 
@@ -56,6 +56,8 @@ def tell(problem: Exception) -> int:
         problem = access_error(problem)
     elif isinstance(problem, BotoCoreError):
         problem = unreachable(problem, project_root())
+    if isinstance(problem, LineageUnknown):
+        problem = NotFoundError(f"Lineage does not know that: {problem}.")
     if isinstance(problem, LakehouseError):
         output.error(str(problem))
         return problem.exit_code if isinstance(problem, CommandError) else CommandError.exit_code

@@ -25,6 +25,20 @@ POLL_SECONDS = 0.5
 SLOW_POLL_SECONDS = 3.0
 SLOW_AFTER_SECONDS = 60.0
 
+COUNTS = {
+    "promoted": "promoted",
+    "rejected": "rejected",
+    "superseded": "superseded",
+    "deleted": "deleted",
+    "waiting": "waiting",
+    "rows": "rows",
+    "quarantined_rows": "in quarantine",
+    "superseded_rows": "replaced by later rows",
+    "models": "models made",
+    "skipped": "up to date",
+}
+"""Counts of a run, and what to call them before a person."""
+
 File = tuple[str, str, str]
 """Dataset, key, version id."""
 
@@ -224,24 +238,12 @@ def label(writer: str) -> str:
 
 
 def outcome(run: Item) -> str:
-    """What a finished run did, in a few words."""
+    """What a finished run did, in a few words; '' while it runs."""
+    if run["state"] == RUNNING:
+        return ""
     if run.get("error"):
         return str(run["error"])
-    names = (
-        "promoted",
-        "rejected",
-        "superseded",
-        "deleted",
-        "rows",
-        "silver_rows",
-        "quarantined_rows",
-        "models",
-    )
-    parts = [
-        f"{run[name]:,} {name.replace('_', ' ')}"
-        for name in names
-        if isinstance(run.get(name), int) and run[name]
-    ]
+    parts = [f"{run[name]:,} {words}" for name, words in COUNTS.items() if run.get(name)]
     return ", ".join(parts) or "nothing to do"
 
 

@@ -84,7 +84,7 @@ def test_status_shows_each_writer_in_a_line(run: Run, ledger: FakeLedger) -> Non
         "name state pending running last run ended took outcome why it waits",
         (
             "flights TAKEN 1 flights-2 SUCCEEDED 2024-05-01 07:00:42 42.5 s "
-            "12 promoted, 1 rejected, 336,776 rows, 4 quarantined rows"
+            "12 promoted, 1 rejected, 336,776 rows, 4 in quarantine"
         ),
         "weather HELD 0 its environment failed 3 runs in a row",
         "gold FREE FAILED 2024-05-01 07:00:42 42.5 s Glue.JobFailed",

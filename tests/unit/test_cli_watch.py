@@ -105,7 +105,7 @@ def test_a_file_is_followed_from_put_to_gold() -> None:
         "flights: SUCCEEDED: 1 promoted, 1,200 rows",
         "gold: run refresh-1",
         "gold: PlanModels",
-        "gold: SUCCEEDED: 4 models",
+        "gold: SUCCEEDED: 4 models made",
     ]
     assert world.moves == []
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from lakehouse_cli.commands import contracts, demo, files, quarantine, query, repair, sample, status, twin
+from lakehouse_cli.commands import (
+    contracts,
+    demo,
+    files,
+    lineage,
+    quarantine,
+    query,
+    repair,
+    sample,
+    status,
+    twin,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command()(status.status)
     app.command()(status.runs)
     app.command()(query.query)
+    app.command()(lineage.lineage)
     app.command()(quarantine.quarantine)
     app.command()(repair.retry)
     app.command()(repair.backfill)
