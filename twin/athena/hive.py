@@ -19,6 +19,8 @@ LAZY: Final = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"
 OPEN_CSV: Final = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
 JSON_SERDES: Final = ("org.openx.data.jsonserde.JsonSerDe", "org.apache.hive.hcatalog.data.JsonSerDe")
 PARQUET: Final = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
+PATH_IS_NO_DATA: Final = "hive_partitioning => false"
+"""For DuckDB's readers: the values in a path come from the catalog."""
 CONTROL_A: Final = "\x01"
 """Hive's field delimiter where the table names none."""
 
@@ -96,7 +98,7 @@ class FileTable:
         types = "{" + ", ".join(f"{text(name)}: 'VARCHAR'" for name in names) + "}"
         null = parameters.get("serialization.null.format", "\\N")
         source = (
-            f"read_csv({text_list(files)}, header => false, skip => {skip}, delim => {text(delimiter)}, "
+            f"read_csv({text_list(files)}, {PATH_IS_NO_DATA}, header => false, skip => {skip}, delim => {text(delimiter)}, "
             f"quote => {text(quote)}, escape => {text(escape)}, columns => {types}, nullstr => {text(null)}, "
             "null_padding => true, strict_mode => false, auto_detect => false, parallel => false, "
             "max_line_size => 10000000)"
@@ -119,12 +121,12 @@ class FileTable:
                 fields.append(f"{quoted(key)} AS {quoted(name)}")
                 types.append(f"{text(key)}: {text(kind)}")
         columns = f", columns => {{{', '.join(types)}}}" if types else ""
-        source = f"read_json({text_list(files)}, format => 'newline_delimited'{columns})"
+        source = f"read_json({text_list(files)}, format => 'newline_delimited', {PATH_IS_NO_DATA}{columns})"
         return f"SELECT {', '.join(fields)} FROM {source}"
 
     def _parquet(self, files: list[str]) -> str:
         """By name; a column that a file lacks is null there."""
-        source = f"read_parquet({text_list(files)}, union_by_name => true)"
+        source = f"read_parquet({text_list(files)}, {PATH_IS_NO_DATA}, union_by_name => true)"
         described = self._connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
         present = {str(row[0]).lower() for row in described}
         fields = (

@@ -13,6 +13,7 @@ from ministack.services import glue as emulated
 from twin import hooks
 from twin.context import Context
 from twin.glue.api import handle_with
+from twin.glue.crawlers import CrawlerRunner
 from twin.glue.jobs import JobRunner
 from twin.glue.machine import prepare
 from twin.glue.workers import WorkerPool
@@ -39,11 +40,16 @@ def install(app: ModuleType, context: Context) -> None:
         parallel=max(2, os.cpu_count() or 2),
     )
     runner = JobRunner(context, machine, pool)
+    crawlers = CrawlerRunner(context)
     actions = {
         "StartJobRun": runner.start_job_run,
         "GetJobRun": runner.get_job_run,
         "GetJobRuns": runner.get_job_runs,
         "BatchStopJobRun": runner.batch_stop_job_run,
+        "StartCrawler": crawlers.start_crawler,
+        "UpdateCrawler": crawlers.update_crawler,
+        "DeleteCrawler": crawlers.delete_crawler,
+        "StopCrawler": crawlers.stop_crawler,
     }
     app.SERVICE_HANDLERS["glue"] = handle_with(actions, otherwise=app.SERVICE_HANDLERS["glue"])
     hooks.require(emulated, "_jobs")

@@ -126,16 +126,20 @@ class JobRunner:
             worker.order(order)
             run.enter("RUNNING")
             outcome = _await_outcome(run, worker)
-            for stream, group in (("stdout", "output"), ("stderr", "error")):
-                lines = worker.output(stream)[-LOG_LINES:]
-                self._context.put_logs(f"/aws-glue/jobs/{group}", run.run_id, lines)
+            self._put_logs(run, arguments.get("--custom-logGroup-prefix", "/aws-glue/jobs"), worker)
         return outcome
+
+    def _put_logs(self, run: JobRun, prefix: str, worker: WorkerProcess) -> None:
+        run.record["LogGroupName"] = prefix
+        for stream, group in (("stdout", "output"), ("stderr", "error")):
+            self._context.put_logs(f"{prefix}/{group}", run.run_id, worker.output(stream)[-LOG_LINES:])
 
     def _order(
         self, job: JsonObject, arguments: dict[str, str], credentials: Credentials, directory: Path
     ) -> dict[str, Any]:
         """What the worker is told: the script and libraries fetched as the job's role, and the settings."""
-        script = self._fetch(job["Command"]["ScriptLocation"], credentials, directory / "script.py")
+        location = arguments.get("--scriptLocation", job["Command"]["ScriptLocation"])
+        script = self._fetch(location, credentials, directory / "script.py")
         libraries = [
             str(self._fetch(url.strip(), credentials, directory / url.strip().rsplit("/", 1)[-1]))
             for url in arguments.get("--extra-py-files", "").split(",")
