@@ -20,7 +20,7 @@ logger = Logger()
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Put right what the run of the execution left."""
-    request = parse(event=event, model=ExecutionEvent).run_request()
-    result = recover.recover(lake_of_function(), request)
+    ended = parse(event=event, model=ExecutionEvent)
+    result = recover.recover(lake_of_function(), ended.run_request(), ended.execution())
     logger.info("run recovered", extra=result.dump())
     return result.dump()

@@ -12,6 +12,7 @@ import pytest
 
 from lakehouse import claim, complete, recover, sweep, writers
 from lakehouse.errors import JobStillRunning, StaleRun
+from lakehouse.lake import Execution, JobRun
 from lakehouse.payloads import CompleteRequest, RunRequest
 from lakehouse.store import Delete
 from lakehouse.words import FAILURE_FILE, run_prefix
@@ -20,6 +21,7 @@ from .fakes import Crash, FakeLake, plan_of, settings
 from .world import JobDied, World, version
 
 FLIGHTS = "promote:flights"
+FAILED_EXECUTION = Execution("FAILED", "States.TaskFailed", "")
 
 
 def undisturbed() -> World:
@@ -371,7 +373,7 @@ def test_a_stale_claim_is_refused_and_its_recovery_does_nothing():
     before = dict(world.lake.store.items)
     with pytest.raises(StaleRun):
         claim.claim(world.lake, stale)
-    assert recover.recover(world.lake, stale).outcome == "stale"
+    assert recover.recover(world.lake, stale, FAILED_EXECUTION).outcome == "stale"
     assert world.lake.store.items == before
 
 
@@ -399,9 +401,11 @@ def test_a_job_that_does_not_stop_is_not_recovered_yet():
     world.lake.jobs.stubborn = True
     world.lake.executions.end(request.run_id, "ABORTED")
     with pytest.raises(JobStillRunning):
-        recover.recover(world.lake, request)
+        recover.recover(world.lake, request, world.lake.executions.known[request.run_id])
     world.lake.jobs.stubborn = False
-    assert recover.recover(world.lake, request).outcome == "waiting"
+    assert (
+        recover.recover(world.lake, request, world.lake.executions.known[request.run_id]).outcome == "waiting"
+    )
     assert world.lake.jobs.known[request.run_id][0].state == "STOPPED"
     world.settle()
     assert world.silver() == {"flights/a.csv@v1": 10}
@@ -585,3 +589,38 @@ def test_a_complete_that_died_between_hand_over_and_start_starts_when_it_is_repe
 
 def crash() -> None:
     raise Crash("start")
+
+
+# --- whose fault ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "error", "cause", "job_error", "kind"),
+    [
+        ("FILES", "FAILED", "Glue.AccessDeniedException", "", None, "FILES"),
+        ("ENVIRONMENT", "FAILED", "States.TaskFailed", "", "boom", "ENVIRONMENT"),
+        ("", "FAILED", "SchemaNotFound", "", None, "FILES"),
+        ("", "FAILED", "Lambda.Unknown", "", None, "ENVIRONMENT"),
+        ("", "FAILED", "LedgerUnavailable", "", None, "ENVIRONMENT"),
+        ("", "FAILED", "Glue.ConcurrentRunsExceededException", "", None, "ENVIRONMENT"),
+        ("", "ABORTED", "", "", "", "ENVIRONMENT"),
+        ("", "TIMED_OUT", "States.Timeout", "", "", "FILES"),
+        ("", "FAILED", "States.TaskFailed", "JobRunState TIMEOUT", "", "FILES"),
+        ("", "FAILED", "States.TaskFailed", "", "java.lang.OutOfMemoryError: Java heap space", "FILES"),
+        ("", "FAILED", "States.TaskFailed", "", "Command failed with exit code 137", "FILES"),
+        (
+            "",
+            "FAILED",
+            "States.TaskFailed",
+            "(Status Code: 403; Error Code: AccessDenied)",
+            "",
+            "ENVIRONMENT",
+        ),
+        ("", "FAILED", "States.TaskFailed", "", "not authorized to perform: s3:PutObject", "ENVIRONMENT"),
+        ("", "FAILED", "States.TaskFailed", "", "ThrottlingException: Rate exceeded", "ENVIRONMENT"),
+    ],
+)
+def test_whose_fault_it_was(word: str, status: str, error: str, cause: str, job_error: Any, kind: str):
+    failure: Any = {"run_id": "r", "failure_class": word, "error": "e", "message": ""} if word else None
+    jobs = [] if job_error is None else [JobRun("jr", "FAILED", job_error)]
+    assert recover.classify(failure, Execution(status, error, cause), jobs) == kind

@@ -125,7 +125,8 @@ class World:
             self.lake.executions.end(run_id, "SUCCEEDED")
             return
         self.lake.executions.end(run_id, "FAILED", error)
-        self._guarded(lambda: recover.recover(self.lake, request))
+        ended = self.lake.executions.known[run_id]
+        self._guarded(lambda: recover.recover(self.lake, request, ended))
 
     def _states(self, request: RunRequest) -> str:
         """The name of the error that ended the states, or ''."""

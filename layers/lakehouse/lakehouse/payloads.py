@@ -5,11 +5,19 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, Json
 from pydantic.alias_generators import to_camel
 
+from .lake import Execution
+
 
 class Payload(BaseModel):
     """The base of all payloads."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
 
     def dump(self) -> dict[str, object]:
         """The payload as JSON's types, with its outside names."""
@@ -84,23 +92,30 @@ class RecoverResult(RunRequest):
 
 
 class _ExecutionDetail(BaseModel):
-    """The part of the event that recovery needs: the execution's input."""
+    """The part of the event that recovery needs. ``error`` and ``cause`` are None where AWS gives none."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
     input: Json[RunRequest]
+    status: str
+    error: str | None = None
+    cause: str | None = None
 
 
 class ExecutionEvent(BaseModel):
     """EventBridge's ``Step Functions Execution Status Change``."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
     detail: _ExecutionDetail
 
     def run_request(self) -> RunRequest:
         """The run that ended."""
         return self.detail.input
+
+    def execution(self) -> Execution:
+        """How its execution ended."""
+        return Execution(self.detail.status, self.detail.error or "", self.detail.cause or "")
 
 
 class SweepResult(Payload):

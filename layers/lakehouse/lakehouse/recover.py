@@ -68,8 +68,11 @@ ENVIRONMENT_WORDS = (
 """Words of AWS's own errors that blame no file. Looked for, never repeated: a text may quote data."""
 
 
-def recover(lake: Lake, request: RunRequest) -> RecoverResult:
-    """Put right what a run left. Raises ``JobStillRunning`` if its job does not stop: then call again."""
+def recover(lake: Lake, request: RunRequest, execution: Execution) -> RecoverResult:
+    """Put right what a run left whose ``execution`` has ended.
+
+    Raises ``JobStillRunning`` if its job does not stop: then call again.
+    """
     lease = writers.bar(lake, request.writer, request.run_id)
     if lease is None:
         return _result(request, "stale")
@@ -78,10 +81,9 @@ def recover(lake: Lake, request: RunRequest) -> RecoverResult:
     if published:
         settled = complete.with_next(lake, complete.settle(lake, request, lease))
         return _result(request, "completed", next=settled.next)
-    execution = lake.executions.describe(lake.settings.state_machine_arn(request.writer), request.run_id)
     failure = _failure(lake, request)
     kind = classify(failure, execution, jobs)
-    _record(lake, request, kind, failure["error"] if failure else execution.error if execution else "")
+    _record(lake, request, kind, failure["error"] if failure else execution.error)
     if request.writer == REFRESH_WRITER:
         return _after_refresh(lake, request, lease, kind)
     return _after_promote(lake, request, lease, kind)
@@ -153,7 +155,7 @@ def _failure(lake: Lake, request: RunRequest) -> Failure | None:
     return failure
 
 
-def classify(failure: Failure | None, execution: Execution | None, jobs: Sequence[JobRun]) -> FailureClass:
+def classify(failure: Failure | None, execution: Execution, jobs: Sequence[JobRun]) -> FailureClass:
     """Say whether the environment failed a run, or its files (or a model) did.
 
     The job's own word counts first. Without it: an execution that somebody stopped, and one that never came
@@ -161,12 +163,11 @@ def classify(failure: Failure | None, execution: Execution | None, jobs: Sequenc
     """
     if failure is not None:
         return failure["failure_class"]
-    error = execution.error if execution else ""
-    if error in files_fault_names():
+    if execution.error in files_fault_names():
         return "FILES"
-    if not jobs or (execution is not None and execution.status == "ABORTED"):
+    if not jobs or execution.status == "ABORTED":
         return "ENVIRONMENT"
-    told = " ".join([error, execution.cause if execution else "", *(job.error for job in jobs)]).lower()
+    told = " ".join([execution.error, execution.cause, *(job.error for job in jobs)]).lower()
     return "ENVIRONMENT" if any(word.lower() in told for word in ENVIRONMENT_WORDS) else "FILES"
 
 

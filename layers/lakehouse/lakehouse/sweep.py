@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import recover, writers
 from .errors import LakehouseError, SweepIncomplete
-from .lake import Lake
+from .lake import Execution, Lake
 from .payloads import RecoverResult, RunRequest, SweepResult
 
 RUNNING_STATES = frozenset({"RUNNING", "PENDING_REDRIVE"})
@@ -47,12 +47,12 @@ def _see_to_run(lake: Lake, lease: writers.Lease, result: SweepResult) -> None:
         writers.start(lake, lease.writer, lease.run_id)
         result.started.append(lease.run_id)
     elif execution.status not in RUNNING_STATES:
-        done = _recover(lake, lease)
+        done = _recover(lake, lease, execution)
         if done.outcome != "stale":
             result.recovered.append(lease.run_id)
 
 
-def _recover(lake: Lake, lease: writers.Lease) -> RecoverResult:
+def _recover(lake: Lake, lease: writers.Lease, execution: Execution) -> RecoverResult:
     dataset = writers.dataset_of(lease.writer)
     request = RunRequest(run_id=lease.run_id, writer=lease.writer, dataset=dataset)
-    return recover.recover(lake, request)
+    return recover.recover(lake, request, execution)
