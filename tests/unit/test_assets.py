@@ -14,18 +14,30 @@ import pytest
 from lakehouse.assets import compile_assets, compile_definitions
 from lakehouse.errors import DefinitionError
 
-ROOT = Path(__file__).parents[2]
+from . import sample_lake
+from .sample_lake import ROOT
+
+MODEL = """/*
+description: d
+keys: [carrier]
+*/
+SELECT a.carrier FROM silver.airlines AS a
+"""
 
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    for name in ("contracts", "models", "glue"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    """A small lake: one contract, one model, the real jobs."""
+    shutil.copytree(ROOT / "glue", tmp_path / "glue", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    (tmp_path / "contracts").mkdir()
+    shutil.copy(ROOT / "contracts/airlines.yaml", tmp_path / "contracts")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/carriers.sql").write_text(MODEL)
     return tmp_path
 
 
-def test_the_bundle_holds_everything_a_run_needs(sources: Path) -> None:
-    assets = compile_assets(sources)
+def test_the_bundle_holds_everything_a_run_needs() -> None:
+    assets = sample_lake.assets()
     datasets = ["airlines", "airports", "flights", "planes", "weather"]
     index = json.loads(assets.files["index.json"])
     assert assets.prefix == f"assets/{assets.hash}/"
@@ -41,8 +53,8 @@ def test_the_bundle_holds_everything_a_run_needs(sources: Path) -> None:
     assert json.loads(assets.files["plans/flights.json"])["dataset"] == "flights"
 
 
-def test_the_library_holds_what_a_job_imports_and_nothing_else(sources: Path) -> None:
-    with zipfile.ZipFile(io.BytesIO(compile_assets(sources).files["lakehouse_spark.zip"])) as library:
+def test_the_library_holds_what_a_job_imports_and_nothing_else() -> None:
+    with zipfile.ZipFile(io.BytesIO(sample_lake.assets().files["lakehouse_spark.zip"])) as library:
         names = library.namelist()
     assert names == sorted(names)
     assert [name for name in names if name.startswith("lakehouse/")] == [
@@ -65,7 +77,7 @@ def test_equal_sources_give_equal_bytes(sources: Path) -> None:
     "changed",
     [
         "contracts/airlines.yaml",
-        "models/cancellations.sql",
+        "models/carriers.sql",
         "glue/jobs/gold.py",
         "glue/lakehouse_spark/publish.py",
     ],
@@ -73,7 +85,7 @@ def test_equal_sources_give_equal_bytes(sources: Path) -> None:
 def test_any_change_gives_another_hash(sources: Path, changed: str) -> None:
     before = compile_assets(sources)
     text = (sources / changed).read_text()
-    replaced = text.replace("version: 1.0.0", "version: 1.0.1").replace("AS scheduled", "AS planned")
+    replaced = text.replace("version: 1.0.0", "version: 1.0.1").replace("SELECT a", "SELECT DISTINCT a")
     (sources / changed).write_text(replaced if replaced != text else text + "\nX = 1\n")
     assert compile_assets(sources).hash != before.hash
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,15 +11,15 @@ from moto import mock_aws
 
 from lakehouse.adapters.bronze_catalog import GlueBronze, S3Texts
 from lakehouse.bronze import Landing, ensure_table, partition_keys, register, table_input
-from lakehouse.contracts import compile_contract, compile_contracts
+from lakehouse.contracts import compile_contract
 from lakehouse.errors import AwsError, SchemaNotFound
 from lakehouse.payloads import ClaimResult
 from lakehouse.words import DatasetPlan
 
+from . import sample_lake
 from .fakes import Faults, MemoryOperations
 from .test_contracts import column, contract, custom
 
-ROOT = Path(__file__).parents[2]
 BUCKET = "lake-dev-bronze"
 
 
@@ -83,7 +82,7 @@ def claim(dataset: str, plan: str) -> ClaimResult:
 
 
 def flights() -> DatasetPlan:
-    return compile_contracts(ROOT / "contracts")["flights"]
+    return sample_lake.definitions().plans["flights"]
 
 
 def manifest(*keys: str) -> dict[str, Any]:
@@ -204,7 +203,9 @@ def test_a_crawled_table_gives_a_plan_and_a_draft_contract() -> None:
     catalog.tables["sensors"] = crawled()
     answer = register(lake, claim("sensors", ""))
     assert answer.plan == "drafts/sensors/plan.json"
-    assert operations.read(answer.plan)["columns"][0]["name"] == "id"
+    plan = operations.read(answer.plan)
+    assert plan is not None
+    assert plan["columns"][0]["name"] == "id"
     compile_contract(texts.texts["drafts/sensors/contract.yaml"], "contracts/sensors.yaml")
     assert catalog.calls == []
 

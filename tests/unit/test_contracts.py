@@ -13,7 +13,7 @@ from lakehouse.contracts import compile_contract, compile_contracts
 from lakehouse.errors import DefinitionError
 from lakehouse.words import DatasetPlan, path_regex
 
-ROOT = Path(__file__).parents[2]
+from . import sample_lake
 
 
 def contract(
@@ -612,7 +612,7 @@ def test_the_problems_of_all_files_come_together(tmp_path: Path) -> None:
 
 
 def test_the_contracts_of_the_sample_lake() -> None:
-    plans = compile_contracts(ROOT / "contracts")
+    plans = sample_lake.definitions().plans
     shown = {
         name: (plan["mode"], plan["primary_key"], [part["column"] for part in plan["partition_by"]])
         for name, plan in plans.items()

@@ -7,16 +7,13 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lakehouse.contracts import compile_contracts
 from lakehouse.errors import LineageUnknown
 from lakehouse.lake import Lake
 from lakehouse.lineage import event_key, record_fail, record_gold, record_silver
-from lakehouse.models import compile_models
 from lakehouse.payloads import RunRequest
 from lakehouse.source_sql import source_sql
 from lakehouse.store import Put
@@ -30,13 +27,21 @@ from lakehouse.trace import (
     trace,
     upstream,
 )
-from lakehouse.words import DatasetPlan, GoldReport, Manifest, SilverReport, TableOutcome, run_prefix
+from lakehouse.words import (
+    DatasetPlan,
+    GoldReport,
+    Manifest,
+    ManifestFile,
+    SilverReport,
+    TableOutcome,
+    run_prefix,
+)
 
+from . import sample_lake
 from .fakes import MemoryStore, fake_lake
 
-ROOT = Path(__file__).parents[2]
-PLANS = compile_contracts(ROOT / "contracts")
-MODELS = compile_models(ROOT / "models", PLANS)
+PLANS = sample_lake.definitions().plans
+MODELS = sample_lake.definitions().models
 PROMOTE = "flights-20240501T070000000Z-0000000a"
 REFRESH_1 = "refresh-20240501T071000000Z-0000000b"
 REFRESH_2 = "refresh-20240502T071000000Z-0000000c"
@@ -46,19 +51,19 @@ DAILY, MONTHLY = "carrier_punctuality_daily", "carrier_punctuality_monthly"
 
 def outcome(table: str, snapshot_id: int, **more: Any) -> TableOutcome:
     fields = {"table": table, "snapshot_id": snapshot_id, "rows_added": 7, "rows_deleted": 2, "columns": []}
-    return {**fields, **more}  # type: ignore[return-value,typeddict-item]
+    return {**fields, **more}  # type: ignore[typeddict-item]
 
 
 def promote(lake: Lake, dataset: str, run_id: str, snapshot_id: int) -> dict[str, Any]:
     """Record a promote run of one file; returns its COMPLETE event."""
     plan: DatasetPlan = PLANS[dataset]
-    file = {"key": f"{dataset}/a.csv", "version_id": "v1", "size_bytes": 100, "replaces": []}
+    file: ManifestFile = {"key": f"{dataset}/a.csv", "version_id": "v1", "size_bytes": 100, "replaces": []}
     manifest: Manifest = {
         "run_id": run_id,
         "dataset": dataset,
         "assets_prefix": "assets/abc/",
         "files": [file],
-    }  # type: ignore[list-item]
+    }
     names = [column["name"] for column in plan["columns"]]
     columns = [{"name": name, "type": "x"} for name in [*names, "late_column", "_run_id"]]
     report: SilverReport = {
@@ -77,8 +82,13 @@ def promote(lake: Lake, dataset: str, run_id: str, snapshot_id: int) -> dict[str
     }
     request = RunRequest(run_id=run_id, writer=f"promote:{dataset}", dataset=dataset)
     record_silver(lake, request, manifest, plan, report)
-    event: dict[str, Any] = lake.operations.read(event_key(run_id, "COMPLETE"))
-    return event
+    return read(lake, event_key(run_id, "COMPLETE"))
+
+
+def read(lake: Lake, key: str) -> dict[str, Any]:
+    found = lake.operations.read(key)
+    assert found is not None
+    return dict(found)
 
 
 def refresh(lake: Lake, run_id: str, *models: TableOutcome, fail: str = "") -> None:
@@ -148,7 +158,7 @@ def assert_valid(event: dict[str, Any]) -> None:
 def test_the_event_of_a_promote_run() -> None:
     lake = fake_lake()
     event = promote(lake, "flights", PROMOTE, 5552368551563237374)
-    start: dict[str, Any] = lake.operations.read(f"lineage/2024/05/01/{PROMOTE}.START.json")
+    start = read(lake, f"lineage/2024/05/01/{PROMOTE}.START.json")
     assert_valid(event)
     assert_valid(start)
     assert start["run"]["runId"] == event["run"]["runId"]
@@ -193,7 +203,7 @@ def test_the_event_of_a_promote_run() -> None:
 
 def test_the_event_of_a_refresh_run() -> None:
     lake = recorded()
-    event: dict[str, Any] = lake.operations.read(event_key(REFRESH_2, "COMPLETE"))
+    event = read(lake, event_key(REFRESH_2, "COMPLETE"))
     assert_valid(event)
     assert [(each["namespace"], each["name"]) for each in event["outputs"]] == [
         ("s3://lake-dev-gold", DAILY),
@@ -229,7 +239,7 @@ def test_a_failed_run_says_so_by_name_and_records_what_it_published() -> None:
     lake = fake_lake()
     lake.tables.table("lake_dev_gold", DAILY).markers.append(REFRESH_1)  # type: ignore[attr-defined]
     refresh(lake, REFRESH_1, daily(100, 10), monthly(200, 100), fail="RefreshFailed")
-    event: dict[str, Any] = lake.operations.read(event_key(REFRESH_1, "FAIL"))
+    event = read(lake, event_key(REFRESH_1, "FAIL"))
     assert_valid(event)
     assert event["run"]["facets"]["errorMessage"]["message"] == "RefreshFailed"
     assert [each["name"] for each in event["outputs"]] == [DAILY]

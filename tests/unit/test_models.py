@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from lakehouse.contracts import compile_contracts
 from lakehouse.errors import DefinitionError
 from lakehouse.models import compile_models, dependency_order
 from lakehouse.words import DatasetPlan, ModelPlan
 
-ROOT = Path(__file__).parents[2]
+from . import sample_lake
 
 ORDERS = {
     "id": "bigint",
@@ -380,7 +379,7 @@ def test_the_problems_of_all_models_come_together(tmp_path: Path) -> None:
 
 
 def test_the_models_of_the_sample_lake() -> None:
-    plans = compile_models(ROOT / "models", compile_contracts(ROOT / "contracts"))
+    plans = sample_lake.definitions().models
     shown = {
         name: [each["view"] for each in plan["inputs"] if each["mapping"]] for name, plan in plans.items()
     }
