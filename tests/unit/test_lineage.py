@@ -237,7 +237,7 @@ def test_a_step_that_is_repeated_changes_nothing() -> None:
 
 def test_a_failed_run_says_so_by_name_and_records_what_it_published() -> None:
     lake = fake_lake()
-    lake.tables.table("lake_dev_gold", DAILY).markers.append(REFRESH_1)  # type: ignore[attr-defined]
+    lake.tables.table("lake_dev_gold", DAILY).markers.append(REFRESH_1)
     refresh(lake, REFRESH_1, daily(100, 10), monthly(200, 100), fail="RefreshFailed")
     event = read(lake, event_key(REFRESH_1, "FAIL"))
     assert_valid(event)
