@@ -33,7 +33,7 @@ QUESTIONS = (
     (
         "Which airlines flew most, and how late did they leave?",
         """SELECT carrier, carrier_name, sum(flights) AS flights,
-       round(sum(dep_delay_minutes) * 1.0 / sum(departures), 3) AS mean_dep_delay
+       round(cast(sum(dep_delay_minutes) AS double) / sum(departures), 3) AS mean_dep_delay
 FROM carrier_punctuality_daily
 GROUP BY carrier, carrier_name
 ORDER BY flights DESC

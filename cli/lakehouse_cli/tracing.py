@@ -110,7 +110,8 @@ def _add_files(tree: Tree, read: SilverRead, *, every_file: bool) -> None:
     branch = tree.add(
         output.visible(f"silver.{query.dataset}{part}{snapshot}: rows of {len(read.objects)} object versions")
     )
-    shown = read.objects if every_file else read.objects[:SHOWN_FILES]
+    by_key = sorted(read.objects, key=lambda each: each.key)
+    shown = by_key if every_file else by_key[:SHOWN_FILES]
     for each in shown:
         branch.add(output.visible(f"{each.key}  version {each.version_id}  (run {each.run_id})"))
     if len(shown) < len(read.objects):

@@ -90,7 +90,11 @@ class Watch:
         self._items = dict.fromkeys(files)
         datasets = sorted({dataset for dataset, _, _ in files})
         writers = [promote_writer(dataset) for dataset in datasets]
-        self._wait(lambda: self._files_done() and self._runs_over(writers), writers, timeout_seconds)
+        self._wait(
+            lambda: self._files_done() and self._runs_over(writers),
+            [*writers, REFRESH_WRITER],
+            timeout_seconds,
+        )
         arrivals = self._lease(REFRESH_WRITER).arrivals
         self._wait(lambda: self._refreshed(arrivals), [REFRESH_WRITER], timeout_seconds)
         return [item for item in self._items.values() if item is not None]

@@ -29,7 +29,7 @@ RULES_SQL = (
     "GROUP BY rule ORDER BY row_count DESC, rule"
 )
 ROWS_SQL = (
-    f"SELECT {SOURCE_KEY}, {SOURCE_ROW}, array_join({BROKEN_RULES}, ', ') AS broken_rules, {RAW_RECORD} "  # noqa: S608
+    f"SELECT {SOURCE_KEY}, {SOURCE_ROW}, {BROKEN_RULES}, {RAW_RECORD} "  # noqa: S608
     f"FROM {{table}} ORDER BY {INGESTED_AT} DESC, {SOURCE_KEY}, {SOURCE_ROW} LIMIT {{limit}}"
 )
 
@@ -56,7 +56,7 @@ def quarantine(
                 "dataset": dataset,
                 "rules": [{"rule": rule, "rows": count} for rule, count in by_rule.rows],
                 "rows": [
-                    {"key": key, "row": row, "broken_rules": str(rules).split(", "), "raw_record": raw}
+                    {"key": key, "row": row, "broken_rules": _listed(rules), "raw_record": raw}
                     for key, row, rules, raw in shown
                 ],
             }
@@ -66,7 +66,13 @@ def quarantine(
         output.note(f"No row of {dataset} is in quarantine.")
         return
     output.stdout().print(output.table(f"Quarantine of {dataset}", ["rule", "rows"], by_rule.rows))
-    output.stdout().print(output.table("Rows", ["key", "row", "broken rules", "raw record"], shown))
+    told = [(key, row, ", ".join(_listed(rules)), raw) for key, row, rules, raw in shown]
+    output.stdout().print(output.table("Rows", ["key", "row", "broken rules", "raw record"], told))
+
+
+def _listed(rules: object) -> list[str]:
+    """Athena writes an array as ``[a, b]``; rule names hold neither commas nor brackets."""
+    return [rule for rule in str(rules).strip("[]").split(", ") if rule]
 
 
 def _ask(lake: Lake, dataset: str, sql: str, timeout_seconds: float) -> athena.Result:
