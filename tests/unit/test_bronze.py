@@ -214,9 +214,14 @@ def test_later_files_of_a_crawled_dataset_get_their_partitions() -> None:
     lake, operations, _, catalog = landing()
     catalog.tables["sensors"] = crawled()
     plan = register(lake, claim("sensors", "")).plan
-    operations.create("runs/manifest.json", manifest("sensors/day=2024-05-01/x.csv"))
+    operations.create(
+        "runs/manifest.json", manifest("sensors/day=2024-05-01/x.csv", "sensors/day=2024-05-02/deep/x.csv")
+    )
     register(lake, claim("sensors", plan))
-    assert catalog.partitions == {("2024-05-01",): "s3://lake-dev-bronze/sensors/day=2024-05-01/"}
+    assert catalog.partitions == {
+        ("2024-05-01",): "s3://lake-dev-bronze/sensors/day=2024-05-01/",
+        ("2024-05-02",): "s3://lake-dev-bronze/sensors/day=2024-05-02/",
+    }
     assert catalog.calls == []
 
 

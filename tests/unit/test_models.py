@@ -23,6 +23,7 @@ ORDERS = {
     "at": "timestamp",
     "amount": "double",
     "tags": "array<string>",
+    "place": "struct<city:string,zip:int>",
 }
 SHOPS = {"shop": "string", "city": "string", "opened": "date"}
 ITEMS = {"id": "bigint", "day": "date", "n": "int"}
@@ -167,6 +168,7 @@ def test_only_the_tables_are_rewritten(tmp_path: Path, sql: str, expected: str) 
             "(SELECT max(i.amount) FROM silver.orders i WHERE i.shop = o.shop)",
             ["amount AGGREGATION", "shop FILTER"],
         ),
+        ("o.place.city", ["place TRANSFORMATION"]),
         ("1", []),
     ],
 )

@@ -225,8 +225,12 @@ def _add_partitions(landing: Landing, plan: DatasetPlan, keys: list[str]) -> Non
 def partition_inputs(
     plan: DatasetPlan, keys: Sequence[str], storage: Mapping[str, Any], bucket: str
 ) -> Iterator[Table]:
-    """Glue's ``PartitionInput`` of every folder among the keys whose path fits the pattern."""
+    """Glue's ``PartitionInput`` of every folder among the keys whose path fits the pattern.
+
+    The folder is the one at the pattern's own depth: what ``**`` stands for lies below it.
+    """
     pattern = path_regex(plan["path_pattern"] or "**")
+    depth = (plan["path_pattern"] or "").count("/")
     variables = list(partition_keys(plan))
     seen: set[tuple[str, ...]] = set()
     for key in keys:
@@ -234,7 +238,7 @@ def partition_inputs(
         values = tuple(match[variable] for variable in variables) if match else ()
         if values and values not in seen:
             seen.add(values)
-            folder = key.rpartition("/")[0]
+            folder = "/".join(key.split("/")[: depth + 1])
             yield {
                 "Values": list(values),
                 "StorageDescriptor": {**storage, "Location": f"s3://{bucket}/{folder}/"},

@@ -266,7 +266,7 @@ def _check_statement(tree: exp.Query, problems: Problems) -> None:
         if tree.find(kind):
             problems.add("sql", f"{what} keeps other rows each time", "Rank by a full order and filter")
     for column in tree.find_all(exp.Column):
-        if column.args.get("db"):
+        if column.args.get("db") and column.parts[0].name in {"silver", "gold"}:
             problems.add("sql", f"names '{column.sql(DIALECT)}'", "Give the table an alias and use it")
     for node in tree.find_all(*_ORDER_DEPENDENT):
         if not isinstance(node.parent, _SORTERS) and node.find_ancestor(exp.Window) is None:
