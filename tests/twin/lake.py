@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote_plus
 
 import boto3
@@ -54,14 +54,9 @@ class TwinLake:
     def core(self) -> CoreLake:
         """The lake as the functions see it, with the settings of the intake function."""
         function = self.client("lambda").get_function_configuration(FunctionName=f"{STACK}-intake")
-        session = boto3.Session(
-            aws_access_key_id=self.endpoint.access_key,
-            aws_secret_access_key=self.endpoint.secret_key,
-            region_name=self.endpoint.region,
-        )
-        return core.connect(
-            Settings.from_environment(function["Environment"]["Variables"]), _Pointed(session, self.endpoint)
-        )
+        settings = Settings.from_environment(function["Environment"]["Variables"])
+        # The core asks its session for clients and nothing else, which the command's connection gives too.
+        return core.connect(settings, cast("boto3.Session", self.cli.connection))
 
     # --- putting ----------------------------------------------------------------------------------
 
@@ -300,15 +295,3 @@ class TwinLake:
     def runs(self, writer: str) -> list[Item]:
         """A writer's runs, oldest first."""
         return [*self.core.ledger.runs(writer)][::-1]
-
-
-class _Pointed(boto3.Session):
-    """A session whose clients all talk to the twin."""
-
-    def __init__(self, session: boto3.Session, endpoint: TwinEndpoint) -> None:
-        super().__init__(botocore_session=session._session)
-        self._endpoint = endpoint
-
-    def client(self, *arguments: Any, **options: Any) -> Any:
-        pointed = {"endpoint_url": self._endpoint.endpoint, "verify": self._endpoint.ca_bundle}
-        return super().client(*arguments, **{**options, **pointed})
