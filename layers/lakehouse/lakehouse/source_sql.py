@@ -23,11 +23,12 @@ def source_sql(query: SourceQuery, database: str, types: Mapping[str, str]) -> s
     """The Athena SQL that answers a ``SourceQuery``.
 
     Arguments: ``types`` are the Silver table's columns with Glue's or Spark's type names. Raises
-    ``LineageUnknown`` for a partition column that the table does not have, or a value that is none of its type.
+    ``LineageUnknown`` for a partition column that is not the table's, or a value that is none of its type.
     """
     version = "" if query.snapshot_id is None else f" FOR VERSION AS OF {query.snapshot_id}"
     conditions = [_all_of(query.where, types, query.timezone)] if query.where else []
-    conditions += [f"NOT coalesce({_all_of(part, types, query.timezone)}, false)" for part in query.without]
+    rewritten = (_all_of(part, types, query.timezone) for part in query.without)
+    conditions += [f"NOT coalesce({condition}, false)" for condition in rewritten]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     table = f'"{database}"."{query.dataset}"'
     select = f"SELECT DISTINCT {SOURCE_VERSION_ID} FROM {table}"  # noqa: S608 - see _is

@@ -154,7 +154,17 @@ def model_key(assets_prefix: str, model: str) -> str:
 
 RuleAction = Literal["warn", "quarantine", "rejectFile", "rejectBatch"]
 RuleKind = Literal[
-    "required", "type", "malformed", "unique", "enum", "min", "max", "minLength", "maxLength", "pattern", "sql"
+    "required",
+    "type",
+    "malformed",
+    "unique",
+    "enum",
+    "min",
+    "max",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "sql",
 ]
 
 
@@ -176,7 +186,7 @@ class FileFormat(TypedDict):
 
 
 class PlanColumn(TypedDict):
-    """One Silver column. ``type`` is Spark SQL's name (``timestamp`` is an instant, ``timestamp_ntz`` zoneless)."""
+    """One Silver column; ``type`` is Spark SQL's: ``timestamp`` an instant, ``timestamp_ntz`` zoneless."""
 
     name: str
     type: str
@@ -190,7 +200,7 @@ class PlanColumn(TypedDict):
 
 
 class PlanRule(TypedDict):
-    """One quality rule. ``value`` depends on the kind: a list (enum), a number or text (min, max...), SQL (sql)."""
+    """One quality rule. ``value`` by kind: a list (enum), a number or text (min, max...), SQL (sql)."""
 
     name: str
     kind: RuleKind
@@ -229,7 +239,7 @@ class DatasetPlan(TypedDict):
 
 
 class ModelInput(TypedDict):
-    """A table a model reads. ``mapping`` is input column to output column; None means any change recomputes all."""
+    """A table a model reads. ``mapping`` is input to output column; None: any change recomputes all."""
 
     layer: Literal["silver", "gold"]
     table: str
@@ -361,11 +371,11 @@ class SilverReport(TypedDict):
 
 
 class GoldReport(TypedDict):
-    """``report.json`` of a refresh run. ``models`` holds those that were rewritten, ``skipped`` those up to date.
+    """``report.json`` of a refresh run. ``models`` are those that were rewritten, ``skipped`` those up to date.
 
-    ``waiting`` says which of the skipped ones wait for an input that has not landed, and for which. The report is
-    written anew before each model is published: its last model is published only if main's history holds the marker.
-    A ``snapshot_id`` of 0 belongs to a table about to be created, whose first snapshot is the marker.
+    ``waiting`` says which of the skipped ones wait for an input that has not landed, and for which. The report
+    is written anew before each model is published: its last model is published only if main's history holds the
+    marker. A ``snapshot_id`` of 0 belongs to a table about to be created, whose first snapshot is the marker.
     """
 
     run_id: str
