@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
 
+class OneClientEach(boto3.Session):
+    """A session that makes one client of each service: making one takes longer than most tests."""
+
+    def client(self, service: str, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+        made = self.__dict__.setdefault("made", {})
+        if service not in made:
+            made[service] = super().client(service)  # type: ignore[call-overload]
+        return made[service]
+
+
 @pytest.fixture(scope="session")
 def boto_session() -> boto3.Session:
-    """One session for all tests, since reading botocore's service models takes longer than most tests."""
-    return boto3.Session(
-        aws_access_key_id="testing", aws_secret_access_key="testing", region_name="us-east-1"
-    )
+    """One session for all tests."""
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    return OneClientEach(**keys, region_name="us-east-1")
 
 
 @pytest.fixture
