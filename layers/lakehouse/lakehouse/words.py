@@ -371,11 +371,12 @@ class SilverReport(TypedDict):
 
 
 class GoldReport(TypedDict):
-    """``report.json`` of a refresh run. ``models`` are those that were rewritten, ``skipped`` those up to date.
+    """``report.json`` of a refresh run. ``models`` were rewritten, ``skipped`` were up to date.
 
-    ``waiting`` says which of the skipped ones wait for an input that has not landed, and for which. The report
-    is written anew before each model is published: its last model is published only if main's history holds the
-    marker. A ``snapshot_id`` of 0 belongs to a table about to be created, whose first snapshot is the marker.
+    ``waiting`` says which of the skipped ones wait for an input that has not landed, and for which. The
+    report is written anew before each model is published: its last model is published only if main's history
+    holds the marker. A ``snapshot_id`` of 0 belongs to a table about to be created, whose first snapshot is
+    the marker.
     """
 
     run_id: str
