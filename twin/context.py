@@ -68,7 +68,7 @@ class Context:
         ``service``: the principal that assumes the role (``glue.amazonaws.com``); when given, the role's
         trust policy must name it. Raises ``RoleUnusableError`` for a missing or distrusting role.
         """
-        self._require_role(role_arn, service)
+        self.require_role(role_arn, service)
         from ministack.services import sts
 
         key_id, secret, token = (
@@ -119,7 +119,8 @@ class Context:
                 config=config,
             )
 
-    def _require_role(self, role_arn: str, service: str | None) -> None:
+    def require_role(self, role_arn: str, service: str | None) -> None:
+        """Raise ``RoleUnusableError`` unless the role exists and trusts the service, if one is named."""
         from ministack.services import iam
 
         role = iam._roles.get(role_arn.rsplit("/", 1)[-1])

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from twin import admin, certificate
 from twin.context import Context
@@ -87,6 +88,7 @@ async def _run(app: ModuleType, settings: Settings, context: Context) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.set_exception_handler(_log_unless_connection_broke)
     failure: list[BaseException] = []
 
     def become_ready() -> None:
@@ -100,8 +102,6 @@ async def _run(app: ModuleType, settings: Settings, context: Context) -> None:
     threading.Thread(target=become_ready, name="twin-ready", daemon=True).start()
     await asyncio.wait([asyncio.create_task(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
     await asyncio.to_thread(_shut_down, settings, context)
-    # Connections that are still open break off: that is no error any more.
-    loop.set_exception_handler(lambda *_: None)
     closing.set()
     await asyncio.wait([serving], timeout=CLOSING_SECONDS)
     if not failure and serving.done() and (error := serving.exception()):
@@ -112,6 +112,14 @@ async def _run(app: ModuleType, settings: Settings, context: Context) -> None:
     # The emulator's threads may sit in waits of minutes, and the interpreter would wait for them.
     sys.stdout.flush()
     os._exit(1 if failure else 0)
+
+
+def _log_unless_connection_broke(loop: asyncio.AbstractEventLoop, error: dict[str, Any]) -> None:
+    """A client that ended without a goodbye (a stopped JVM, a killed function) is no error of ours."""
+    if isinstance(error.get("exception"), OSError):  # includes ssl.SSLError and TimeoutError
+        log.debug("a connection broke: %s", error["exception"])
+        return
+    loop.default_exception_handler(error)
 
 
 def _become_ready(settings: Settings, context: Context) -> None:

@@ -46,6 +46,7 @@ class Environments:
         from ministack.services.lambda_svc import _resolve_layer_zip
 
         config = worker.config
+        self.context.require_role(config["Role"], "lambda.amazonaws.com")
         code = self._unpacked(worker.code_zip)
         layers = [self._unpacked(_resolve_layer_zip(layer)) for layer in config.get("Layers", [])]
         module, _, handler = config["Handler"].rpartition(".")
