@@ -35,7 +35,7 @@ def with_glue_resources(extract: Callable[..., str]) -> Callable[..., str]:
     """The emulator's own answer, but for Glue."""
 
     def wrapped(
-        service: str, method: str, path: str, headers: dict[str, str], body: bytes, *rest: Any
+        service: str, method: str, path: str, headers: dict[str, str], body: bytes, *rest: Any, **more: Any
     ) -> str:
         answer = extract(service, method, path, headers, body, *rest, **more)
         if service != "glue" or not answer.startswith("arn:"):
