@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from lakehouse_cli.checking import check_project
 from tests.twin.lake import TwinLake
 
 
@@ -20,14 +23,14 @@ def test_an_unknown_dataset_is_crawled_and_lands_whole(lake: TwinLake) -> None:
     ]
 
 
-def test_its_draft_contract_passes_check(lake: TwinLake, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from lakehouse.contracts import compile_contract, read_contract  # noqa: F401
-
+def test_its_draft_contract_passes_check(lake: TwinLake, tmp_path: Path) -> None:
     lake.land("sensors/day=2026-01-02/b.csv", "id,reading,place\n3,4.5,east\n")
     draft = lake.operations_text("drafts/sensors/contract.yaml")
-    (tmp_path / "contracts").mkdir()
+    for folder in ("contracts", "models"):
+        (tmp_path / folder).mkdir()
     (tmp_path / "contracts" / "sensors.yaml").write_text(draft)
-    assert lake.check(tmp_path) == 0
+    found = check_project(tmp_path)
+    assert (found.datasets, found.problems) == (["sensors"], [])
 
 
 def test_what_belongs_to_no_dataset_is_ignored_with_the_reason(lake: TwinLake) -> None:
