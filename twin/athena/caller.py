@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from botocore.exceptions import ClientError
-from ministack.core import iam_evaluator, router
 
-from twin import hooks
 from twin.athena.errors import QueryError
 from twin.context import Context, Credentials
-
-hooks.require(iam_evaluator, "resolve_credential")
-hooks.require(router, "extract_access_key_id")
 
 
 @dataclass
@@ -57,16 +51,6 @@ class Caller:
         except ClientError as error:
             raise refused_by_s3(error, url) from error
         return found
-
-
-def caller_of(context: Context, headers: Mapping[str, str]) -> Caller:
-    """Who signed a request that the server has let through."""
-    key_id = router.extract_access_key_id(dict(headers))
-    found = iam_evaluator.resolve_credential(key_id)
-    credentials = {"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": found.secret_access_key}
-    if found.session_token:
-        credentials["AWS_SESSION_TOKEN"] = found.session_token
-    return Caller(context, credentials)
 
 
 def split_url(url: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Athena's SQL as DuckDB's: every construct is known to mean the same, mended, or refused.
+"""Athena's SQL as DuckDB's: construct is known to mean the same, mended, or refused.
 
 ``sqlglot`` parses and writes; here stands what may pass. ``macros.sql`` holds the mended meanings. What
 Athena's functions mean: https://trino.io/docs/current/functions.html (engine version 3).
@@ -29,8 +29,8 @@ FUNCTIONS: Final = frozenset(
     abs approx_distinct arbitrary array_agg avg bool_and bool_or cardinality cast ceil ceiling coalesce
     concat contains corr count count_if cube current_date current_timestamp date date_add date_diff
     date_format date_parse date_trunc day day_of_month day_of_week day_of_year dense_rank dow doy element_at
-    every exists exp extract first_value floor from_iso8601_date from_iso8601_timestamp from_unixtime
-    greatest grouping hour if json_extract_scalar lag last_value lead least length listagg ln log10 lower
+    exists exp extract first_value floor from_iso8601_date from_iso8601_timestamp from_unixtime
+    greatest hour if json_extract_scalar lag last_value lead least length listagg ln log10 lower
     lpad ltrim max max_by min min_by minute mod month ntile now nth_value nullif percent_rank pi position
     pow power quarter rank regexp_extract regexp_like regexp_replace replace reverse rollup round row_number
     rpad rtrim second sets sign split_part sqrt starts_with stddev stddev_pop stddev_samp strpos substr
@@ -263,18 +263,18 @@ def _compare(node: exp.Binary) -> exp.Expr:
     if any(side.find(exp.Query) for side in sides):
         return node
     check = _call("athena_comparable", *(side.copy() for side in sides))
-    return exp.paren(exp.and_(node.copy(), check))
+    return exp.paren(exp.and_(check, node.copy()))
 
 
 def _between(node: exp.Between) -> exp.Expr:
     bounds = (node.args["low"], node.args["high"])
     checks = [_call("athena_comparable", node.this.copy(), bound.copy()) for bound in bounds]
-    return exp.paren(exp.and_(node.copy(), *checks))
+    return exp.paren(exp.and_(*checks, node.copy()))
 
 
 def _in(node: exp.In) -> exp.Expr:
     checks = [_call("athena_comparable", node.this.copy(), item.copy()) for item in node.expressions]
-    return exp.paren(exp.and_(node.copy(), *checks)) if checks else node
+    return exp.paren(exp.and_(*checks, node.copy())) if checks else node
 
 
 def _plus_or_minus(node: exp.Add | exp.Sub) -> exp.Expr:

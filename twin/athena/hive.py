@@ -98,8 +98,9 @@ class FileTable:
         types = "{" + ", ".join(f"{text(name)}: 'VARCHAR'" for name in names) + "}"
         null = parameters.get("serialization.null.format", "\\N")
         source = (
-            f"read_csv({text_list(files)}, {PATH_IS_NO_DATA}, header => false, skip => {skip}, delim => {text(delimiter)}, "
-            f"quote => {text(quote)}, escape => {text(escape)}, columns => {types}, nullstr => {text(null)}, "
+            f"read_csv({text_list(files)}, {PATH_IS_NO_DATA}, header => false, skip => {skip}, "
+            f"delim => {text(delimiter)}, quote => {text(quote)}, escape => {text(escape)}, "
+            f"columns => {types}, nullstr => {text(null)}, "
             "null_padding => true, strict_mode => false, auto_detect => false, parallel => false, "
             "max_line_size => 10000000)"
         )

@@ -15,11 +15,12 @@ from typing import Any, Final
 
 import duckdb
 from botocore.exceptions import ClientError
+from ministack.core import iam_evaluator, router
 from ministack.services import athena as emulated
 
 from twin import hooks
 from twin.athena import dialect, engine, statements
-from twin.athena.caller import Caller, caller_of, split_url
+from twin.athena.caller import Caller, split_url
 from twin.athena.errors import USER_ERROR, QueryError
 from twin.context import Context
 from twin.glue.api import Answer, ApiError, Handler, JsonObject, error_answer
@@ -40,6 +41,8 @@ class Queries:
 
     def install(self, app: Any) -> None:
         """Hook the handler and the functions that execute."""
+        hooks.require(iam_evaluator, "resolve_credential")
+        hooks.require(router, "extract_access_key_id")
         hooks.require(emulated, "_executions", "_workgroups", "_ensure_default_workgroup")
         hooks.replace(emulated, "_execute_query", lambda _: self._execute)
         hooks.replace(emulated, "_stop_query_execution", self._stopping)
@@ -56,7 +59,7 @@ class Queries:
                 except ApiError as error:
                     return error_answer(error)
                 # The emulator starts a task for the query, and the task sees what is set here.
-                _caller.set(caller_of(self._context, headers))
+                _caller.set(_caller_of(self._context, headers))
                 _parameters.set(request.pop("ExecutionParameters", []))
                 body = json.dumps(request).encode()
             return await otherwise(method, path, headers, body, query)
@@ -105,6 +108,16 @@ class Queries:
             return answer
 
         return stop
+
+
+def _caller_of(context: Context, headers: dict[str, str]) -> Caller:
+    """Who signed a request that the server has let through."""
+    key_id = router.extract_access_key_id(headers)
+    found = iam_evaluator.resolve_credential(key_id)
+    credentials = {"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": found.secret_access_key}
+    if found.session_token:
+        credentials["AWS_SESSION_TOKEN"] = found.session_token
+    return Caller(context, credentials)
 
 
 def _checked(request: JsonObject) -> JsonObject:

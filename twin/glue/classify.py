@@ -109,9 +109,8 @@ def _classify_json(url: str, start: bytes, duck: duckdb.DuckDBPyConnection) -> F
         source = f"read_json({text(url)}, format => 'array', records => false, {options})"
         element = next(iter(_described(source, duck).values()))
         return Finding("json", {"array": f"{element}[]"})
-    return Finding(
-        "json", _described(f"read_json({text(url)}, format => 'newline_delimited', {options})", duck)
-    )
+    source = f"read_json({text(url)}, format => 'newline_delimited', {options})"
+    return Finding("json", _described(source, duck))
 
 
 def _classify_csv(url: str, duck: duckdb.DuckDBPyConnection) -> Finding | None:
@@ -119,12 +118,13 @@ def _classify_csv(url: str, duck: duckdb.DuckDBPyConnection) -> Finding | None:
     delimiter, found = duck.execute(sniffed).fetchall()[0]
     if len(found) < 2:  # noqa: PLR2004 - Glue's classifier wants two columns
         return None
-    options = f"{PATH_IS_NO_DATA}, delim => {text(delimiter)}, sample_size => -1, auto_type_candidates => {CSV_TYPES}"
+    kinds = f"sample_size => -1, auto_type_candidates => {CSV_TYPES}"
+    options = f"{PATH_IS_NO_DATA}, delim => {text(delimiter)}, {kinds}"
     columns = _described(f"read_csv({text(url)}, header => true, {options})", duck)
     has_header = set(columns.values()) != {"VARCHAR"} and not any(_is_number(name) for name in columns)
     if not has_header:
-        kinds = _described(f"read_csv({text(url)}, header => false, {options})", duck).values()
-        columns = {f"col{place}": kind for place, kind in enumerate(kinds)}
+        unnamed = _described(f"read_csv({text(url)}, header => false, {options})", duck).values()
+        columns = {f"col{place}": kind for place, kind in enumerate(unnamed)}
     parameters = {"delimiter": delimiter, "columnsOrdered": "true", "areColumnsQuoted": "false"}
     if has_header:
         parameters["skip.header.line.count"] = "1"
