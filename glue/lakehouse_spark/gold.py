@@ -1,14 +1,16 @@
 """Refresh the Gold models whose inputs changed: decide, recompute what changed, check, publish, report.
 
-The inputs' snapshots are pinned once, and every model of the run reads the same ones. A model that fails
-stops its dependents only; the run then fails as a whole. The report is saved before each model is published,
-so that whatever is published is also reported.
+The inputs' snapshots are pinned once, and every model of the run reads the same ones. Models that do not
+depend on each other run side by side. A model that fails stops its dependents only; the run then fails as a
+whole. The report is saved before each model is published, so that whatever is published is also reported.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from lakehouse_spark.gold_scope import Scope
     from lakehouse_spark.gold_table import Marker
 
+SIDE_BY_SIDE: Final = 4
+"""How many models are worked on at once at most: while one is planned or published, another one computes."""
+
 
 @dataclass(frozen=True)
 class Lake:
@@ -42,6 +47,10 @@ class Lake:
         database = self.gold_database if layer == "gold" else self.silver_database
         return f"{words.CATALOG}.{database}.{name}"
 
+    def input_table(self, model_input: ModelInput) -> str:
+        """The full name in Spark of a model's input."""
+        return self.table(model_input["layer"], model_input["table"])
+
     def location(self, model: str) -> str | None:
         """Where a new Gold table lies."""
         return None if self.gold_location is None else f"{self.gold_location}/{model}"
@@ -52,110 +61,171 @@ class Waiting(Exception):  # noqa: N818 - no error: the model's turn has not com
 
 
 @dataclass
-class Refresh:
-    """One refresh run. ``save`` writes the report; ``previous`` is what an earlier attempt of it saved."""
+class Log:
+    """What became of each model of a run, told to several threads. ``save`` writes the report."""
 
-    spark: SparkSession
     run_id: str
-    lake: Lake
-    report_key: str
+    models: list[str]
     save: Callable[[GoldReport], None]
-    previous: GoldReport | None = None
-    pins: dict[str, int] = field(default_factory=dict)
-    report: GoldReport = field(init=False)
+    outcomes: dict[str, TableOutcome]
+    skipped: set[str] = field(default_factory=set)
+    waiting: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def __post_init__(self) -> None:
-        earlier = list(self.previous["models"]) if self.previous else []
-        self.report = {"run_id": self.run_id, "models": earlier, "skipped": [], "failed": {}, "seconds": {}}
+    def announce(self, outcome: TableOutcome) -> None:
+        """Save the report with a model that is about to be published."""
+        with self.lock:
+            self.outcomes[outcome["table"]] = outcome
+            self.save(self.report())
+
+    def skip(self, model: str, reason: str | None = None) -> None:
+        """A model is up to date, or waits for ``reason``."""
+        with self.lock:
+            self.outcomes.pop(model, None)
+            self.skipped.add(model)
+            if reason is not None:
+                self.waiting[model] = reason
+
+    def fail(self, model: str, reason: str) -> None:
+        """A model failed, and was not published."""
+        with self.lock:
+            self.outcomes.pop(model, None)
+            self.failed[model] = reason
+
+    def report(self) -> GoldReport:
+        """The report as things stand, in the run's order."""
+        return {
+            "run_id": self.run_id,
+            "models": [self.outcomes[model] for model in self.models if model in self.outcomes],
+            "skipped": [model for model in self.models if model in self.skipped],
+            "waiting": dict(self.waiting),
+            "failed": dict(self.failed),
+            "seconds": dict(self.seconds),
+        }
+
+
+class Refresh:
+    """One refresh run. ``previous`` is the report that an earlier attempt of it saved."""
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        run_id: str,
+        lake: Lake,
+        report_key: str,
+        save: Callable[[GoldReport], None],
+        previous: GoldReport | None = None,
+    ) -> None:
+        self.spark = spark
+        self.run_id = run_id
+        self.lake = lake
+        self.report_key = report_key
+        earlier = {each["table"]: each for each in previous["models"]} if previous else {}
+        self.log = Log(run_id, [], save, earlier)
+        self.pins: dict[str, int] = {}
+        self.turns: dict[str, Future[None]] = {}
+        self.planning = threading.Lock()
+        self.timezone = ""
+        self.size_bytes = 0
 
     def run(self, plans: list[ModelPlan]) -> GoldReport:
         """Refresh the models, given in dependency order. Raises ``RefreshFailed`` when one of them failed."""
         started = time.monotonic()
+        self.log.models = [plan["model"] for plan in plans]
         self._pin_silver(plans)
-        for plan in plans:
-            before = time.monotonic()
-            self._guarded(plan)
-            self.report["seconds"][plan["model"]] = round(time.monotonic() - before, 3)
-        self.report["seconds"]["total"] = round(time.monotonic() - started, 3)
-        self.save(self.report)
-        if self.report["failed"]:
-            raise RefreshFailed("not refreshed: " + ", ".join(sorted(self.report["failed"])))
-        return self.report
+        self._take_turns(plans)
+        self.log.seconds["total"] = round(time.monotonic() - started, 3)
+        self.log.save(self.log.report())
+        if self.log.failed:
+            raise RefreshFailed("not refreshed: " + ", ".join(sorted(self.log.failed)))
+        return self.log.report()
+
+    def _take_turns(self, plans: list[ModelPlan]) -> None:
+        try:
+            with ThreadPoolExecutor(_threads(plans)) as pool:
+                for plan in plans:
+                    self.turns[plan["model"]] = pool.submit(self._turn, plan)
+            for turn in self.turns.values():
+                turn.result()
+        finally:
+            self.spark.conf.set(gold_frame.TIMEZONE, "UTC")
 
     def _pin_silver(self, plans: list[ModelPlan]) -> None:
         """Fix, before anything is done, the snapshot at which each Silver table is read in this run."""
-        for each in (each for plan in plans for each in plan["inputs"] if each["layer"] == "silver"):
-            self._pin(each)
+        inputs = [each for plan in plans for each in plan["inputs"] if each["layer"] == "silver"]
+        for name, each in {each["table"]: each for each in inputs}.items():
+            snapshot_id = self._pin(each)
+            if snapshot_id is not None:
+                table = self.lake.table("silver", name)
+                self.size_bytes += gold_table.size_bytes(self.spark, table, snapshot_id)
 
     def _pin(self, model_input: ModelInput) -> int | None:
         """The snapshot at which an input is read; a Gold one is pinned after it had its own turn."""
         name = input_name(model_input)
         if name not in self.pins:
-            snapshot_id = gold_table.head(self.spark, self._table_of(model_input))
+            snapshot_id = gold_table.head(self.spark, self.lake.input_table(model_input))
             if snapshot_id is None:
                 return None
             self.pins[name] = snapshot_id
         return self.pins[name]
 
-    def _table_of(self, model_input: ModelInput) -> str:
-        return self.lake.table(model_input["layer"], model_input["table"])
-
-    def _guarded(self, plan: ModelPlan) -> None:
-        """Refresh one model; its failure is noted and leaves the others alone."""
+    def _turn(self, plan: ModelPlan) -> None:
+        """Refresh one model after those it reads; its failure is noted and leaves the others alone."""
+        model = plan["model"]
+        self._await_inputs(plan)
+        started = time.monotonic()
         try:
-            self._require_inputs(plan)
-            with gold_frame.session_for(self.spark, plan["timezone"], self._size_bytes(plan)):
-                self._model(plan)
+            self._model(plan)
         except Waiting as reason:
-            self._skip(plan)
-            self.report.setdefault("waiting", {})[plan["model"]] = str(reason)
+            self.log.skip(model, str(reason))
         except (JobError, PySparkException, Py4JJavaError) as error:
-            self._withdraw(plan)
-            self.report["failed"][plan["model"]] = describe(error)
+            self.log.fail(model, describe(error))
+        self.log.seconds[model] = round(time.monotonic() - started, 3)
 
-    def _require_inputs(self, plan: ModelPlan) -> None:
+    def _await_inputs(self, plan: ModelPlan) -> None:
+        """They were submitted before, so they are at work or done: nobody waits for one that waits."""
         for each in plan["inputs"]:
-            if each["layer"] == "gold" and each["table"] in self.report["failed"]:
-                raise ModelBroken(f"it reads gold.{each['table']}, which failed")
-            if self._pin(each) is None:
-                raise Waiting(f"{input_name(each)} has not landed yet")
-
-    def _size_bytes(self, plan: ModelPlan) -> int:
-        return sum(
-            gold_table.size_bytes(self.spark, self._table_of(each), self.pins[input_name(each)])
-            for each in plan["inputs"]
-        )
+            if each["layer"] == "gold" and each["table"] in self.turns:
+                self.turns[each["table"]].result()
 
     def _model(self, plan: ModelPlan) -> None:
         table = self.lake.table("gold", plan["model"])
-        is_new = not gold_table.exists(self.spark, table)
-        marker = None if is_new else gold_table.newest_marker(self.spark, table)
-        inputs = {input_name(each): self.pins[input_name(each)] for each in plan["inputs"]}
-        if marker is not None and marker.inputs == inputs and marker.model_hash == plan["hash"]:
-            self._up_to_date(plan, marker)
-            return
-        scope = self._scope(plan, table, marker)
-        frame = self.spark.table(table) if scope.nothing else self._frame(plan, scope)
+        with self.planning:
+            inputs = self._require_inputs(plan)
+            is_new = not gold_table.exists(self.spark, table)
+            marker = None if is_new else gold_table.newest_marker(self.spark, table)
+            if marker is not None and marker.inputs == inputs and marker.model_hash == plan["hash"]:
+                self._up_to_date(plan, marker)
+                return
+            scope = self._scope(plan, table, marker)
+            frame = self.spark.table(table) if scope.nothing else self._frame(plan, scope)
         outcome = _outcome(plan, frame, scope, inputs)
         if is_new:
             self._create(plan, frame, table, outcome)
         else:
             self._rewrite(plan, frame, table, scope, outcome)
 
+    def _require_inputs(self, plan: ModelPlan) -> dict[str, int]:
+        """The inputs' snapshots, by their names."""
+        found: dict[str, int] = {}
+        for each in plan["inputs"]:
+            if each["layer"] == "gold" and each["table"] in self.log.failed:
+                raise ModelBroken(f"it reads gold.{each['table']}, which failed")
+            snapshot_id = self._pin(each)
+            if snapshot_id is None:
+                raise Waiting(f"{input_name(each)} has not landed yet")
+            found[input_name(each)] = snapshot_id
+        return found
+
     def _up_to_date(self, plan: ModelPlan, marker: Marker) -> None:
         """Nothing to do. What an earlier attempt of this very run published stays in the report."""
-        earlier = [each for each in self.report["models"] if each["table"] == plan["model"]]
-        if marker.run_id == self.run_id and earlier:
-            earlier[0]["snapshot_id"] = marker.snapshot_id
+        earlier = self.log.outcomes.get(plan["model"])
+        if earlier is not None and marker.run_id == self.run_id:
+            earlier["snapshot_id"] = marker.snapshot_id
         else:
-            self._skip(plan)
-
-    def _skip(self, plan: ModelPlan) -> None:
-        self._withdraw(plan)
-        self.report["skipped"].append(plan["model"])
-
-    def _withdraw(self, plan: ModelPlan) -> None:
-        self.report["models"] = [each for each in self.report["models"] if each["table"] != plan["model"]]
+            self.log.skip(plan["model"])
 
     # --- What to recompute, and from what ------------------------------------------------------
 
@@ -164,38 +234,44 @@ class Refresh:
         if marker is None or marker.model_hash != plan["hash"] or set(marker.inputs) != names:
             return gold_scope.EVERYTHING
         changes = {each["view"]: self._changes(each, marker) for each in plan["inputs"]}
-        return gold_scope.scope_of(plan, changes, gold_table.column_types(self.spark, table))
+        return gold_scope.scope_of(plan, changes, column_types(self.spark.table(table)))
 
     def _changes(self, each: ModelInput, marker: Marker) -> frozenset[gold_changes.Partition] | None:
         name = input_name(each)
-        iceberg_table = publish.load_table(self.spark, self._table_of(each))
+        if marker.inputs[name] == self.pins[name]:
+            return frozenset()
+        iceberg_table = publish.load_table(self.spark, self.lake.input_table(each))
         return gold_changes.changed_partitions(iceberg_table, marker.inputs[name], self.pins[name])
 
     def _frame(self, plan: ModelPlan, scope: Scope) -> DataFrame:
         """The model's rows over its inputs at their pinned snapshots, checked and cut to the scope."""
+        self._configure(plan["timezone"])
         for each in plan["inputs"]:
-            table, snapshot_id = self._table_of(each), self.pins[input_name(each)]
-            wanted = scope.to_read(
-                each, gold_table.column_types(self.spark, table, snapshot_id), plan["timezone"]
-            )
-            rows = gold_table.read_at(self.spark, table, snapshot_id)
-            (rows if wanted is None else rows.where(wanted)).coalesce(1).createOrReplaceTempView(each["view"])
+            rows = gold_table.read_at(self.spark, self.lake.input_table(each), self.pins[input_name(each)])
+            wanted = scope.to_read(each, column_types(rows), plan["timezone"])
+            (rows if wanted is None else rows.where(wanted)).createOrReplaceTempView(each["view"])
         try:
-            frame = self.spark.sql(plan["sql"])
+            return gold_frame.checked(
+                self.spark, plan["sql"], plan["keys"], scope.promised(plan["inputs"]), scope.to_write()
+            )
         except AnalysisException as error:
             if (error.getErrorClass() or "").startswith("UNRESOLVED_COLUMN"):
                 raise Waiting("a column it reads has not landed yet") from error
             raise
-        return gold_frame.checked(frame, plan["keys"], scope.promised(plan["inputs"]), scope.to_write())
+
+    def _configure(self, timezone: str) -> None:
+        """Set up the session when the timezone is another one; never while another model is at work."""
+        if timezone != self.timezone:
+            gold_frame.configure(self.spark, timezone, self.size_bytes)
+            self.timezone = timezone
 
     # --- Writing and publishing ------------------------------------------------------------------
 
     def _create(self, plan: ModelPlan, frame: DataFrame, table: str, outcome: TableOutcome) -> None:
         """A new table appears with its rows in it: creating it is publishing it."""
-        self._announce(plan, outcome)
+        self.log.announce(outcome)
         gold_table.create(frame, table, plan, self.lake.location(plan["model"]), self._summary(outcome))
         self._count(outcome, table, int(gold_table.head(self.spark, table) or 0))
-        self.save(self.report)
 
     def _rewrite(
         self, plan: ModelPlan, frame: DataFrame, table: str, scope: Scope, outcome: TableOutcome
@@ -211,7 +287,7 @@ class Refresh:
             rows = gold_table.aligned(self.spark, table, frame)
             gold_table.overwrite(rows, table, branch, scope.to_write(), summary)
         self._count(outcome, table, publish.branch_head(self.spark, table, branch))
-        self._announce(plan, outcome)
+        self.log.announce(outcome)
         publish.publish(self.spark, table, branch)
 
     def _summary(self, outcome: TableOutcome) -> dict[str, str]:
@@ -222,14 +298,16 @@ class Refresh:
             words.MARKER_MODEL_HASH: outcome["model_hash"],
         }
 
-    def _announce(self, plan: ModelPlan, outcome: TableOutcome) -> None:
-        self._withdraw(plan)
-        self.report["models"].append(outcome)
-        self.save(self.report)
-
     def _count(self, outcome: TableOutcome, table: str, snapshot_id: int) -> None:
-        outcome["snapshot_id"] = snapshot_id
-        outcome["rows_added"], outcome["rows_deleted"] = gold_table.row_counts(self.spark, table, snapshot_id)
+        rows_added, rows_deleted = gold_table.row_counts(self.spark, table, snapshot_id)
+        with self.log.lock:
+            outcome["snapshot_id"] = snapshot_id
+            outcome["rows_added"], outcome["rows_deleted"] = rows_added, rows_deleted
+
+
+def _threads(plans: list[ModelPlan]) -> int:
+    """One session has one timezone at a time, so models of several timezones take turns."""
+    return SIDE_BY_SIDE if len({plan["timezone"] for plan in plans}) <= 1 else 1
 
 
 def _outcome(plan: ModelPlan, frame: DataFrame, scope: Scope, inputs: dict[str, int]) -> TableOutcome:
@@ -238,13 +316,18 @@ def _outcome(plan: ModelPlan, frame: DataFrame, scope: Scope, inputs: dict[str, 
         "snapshot_id": 0,
         "rows_added": 0,
         "rows_deleted": 0,
-        "columns": gold_table.output_columns(frame),
+        "columns": [{"name": name, "type": type_name} for name, type_name in column_types(frame).items()],
         "inputs": inputs,
         "model_hash": plan["hash"],
     }
     if not scope.everything:
         outcome["partitions"] = scope.partitions
     return outcome
+
+
+def column_types(frame: DataFrame) -> dict[str, str]:
+    """The columns and their types as Spark names them."""
+    return {column.name: column.dataType.simpleString() for column in frame.schema.fields}
 
 
 def input_name(model_input: ModelInput) -> str:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SPARK_NAMES: Final = {"timestamptz": "timestamp", "timestamp": "timestamp_ntz", "long": "bigint"}
+"""Types that Iceberg names differently."""
+
 REPLACE: Final = "replace"
 """The operation of a snapshot that moved rows to other files without changing any (compaction)."""
 
@@ -17,7 +20,7 @@ REPLACE: Final = "replace"
 class FieldValue(NamedTuple):
     """One field of a changed file's partition.
 
-    ``type`` is Iceberg's name of the source column's type; ``value`` is the transform's result as Iceberg
+    ``type`` is the source column's type as Spark names it; ``value`` is the transform's result as Iceberg
     keeps it (ordinals since 1970 for year, month, day, hour; days for a date, microseconds for a timestamp).
     """
 
@@ -97,7 +100,8 @@ def _describe(schema: Any, field: Any) -> tuple[str, str, str]:
     source = schema.findField(field.sourceId())
     if source is None:
         return (field.name(), "unknown", "void")
-    return (source.name(), source.type().toString(), field.transform().toString())
+    type_name = str(source.type().toString())
+    return (source.name(), SPARK_NAMES.get(type_name, type_name), field.transform().toString())
 
 
 def _plain(value: Any) -> Any:

@@ -5,24 +5,21 @@ same output partition (or into one of ``lookback`` partitions before it). Everyt
 partition values; a function that returns None says "cannot be told, recompute everything".
 
 A temporal output partition is an ordinal of its unit since 1970 (years, months, days, hours); any other
-partition is its plain value; within a key, None is the partition of the nulls.
+partition is its plain value; within a key, None is the partition of the nulls. Types are Spark's names:
+``timestamp`` is an instant, ``timestamp_ntz`` a zoneless time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from functools import partial, reduce
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-
-    from pyspark.sql import Column
 
     from lakehouse.words import ModelInput, PartitionField
     from lakehouse_spark.gold_changes import Partition
@@ -32,10 +29,10 @@ MAX_PARTITIONS: Final = 1000
 
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - zoneless arithmetic; zones are applied where they matter
 MICROSECOND: Final = timedelta(microseconds=1)
-TEMPORAL: Final = frozenset({"date", "timestamp", "timestamptz"})
+TEMPORAL: Final = frozenset({"date", "timestamp", "timestamp_ntz"})
 UNITS: Final = frozenset({"year", "month", "day", "hour"})
-PLAIN: Final = frozenset({"int", "long", "string", "boolean"})
-WHOLE: Final = frozenset({"int", "long"})
+PLAIN: Final = frozenset({"int", "bigint", "string", "boolean"})
+WHOLE: Final = frozenset({"int", "bigint"})
 
 Key = tuple[Any, ...]
 
@@ -44,7 +41,7 @@ Key = tuple[Any, ...]
 class Axis:
     """One partition column of the output that every mapped input has a column for.
 
-    ``type`` is Iceberg's name of its type; ``unit`` is year, month, day or hour, or None for a plain value.
+    ``type`` is its type as Spark names it; ``unit`` is year, month, day or hour, or None for a plain value.
     """
 
     column: str
@@ -57,7 +54,7 @@ def axes_of(
 ) -> list[Axis] | None:
     """The output's partition columns that all mapped inputs map to; None when there is none to go by.
 
-    ``types`` are the output table's columns with Iceberg's type names.
+    ``types`` are the types of the output table's columns, as Spark names them.
     """
     targets = [set(each["mapping"].values()) for each in inputs if each["mapping"]]
     if not targets:
@@ -163,7 +160,7 @@ def _ordinals(
     if span is None or not _comparable(column_type, axis.type):
         return None
     first, last = span[0], span[1] - MICROSECOND
-    if column_type == "timestamptz" and axis.type != "timestamptz":
+    if column_type == "timestamp" and axis.type != "timestamp":
         first, last = _local_bounds(first, last, timezone)
     ordinals = range(unit_ordinal(unit, first), unit_ordinal(unit, last) + 1)
     return list(ordinals) if len(ordinals) <= MAX_PARTITIONS else None
@@ -171,7 +168,7 @@ def _ordinals(
 
 def _comparable(input_type: str, output_type: str) -> bool:
     """An instant maps to an instant or, by the model's timezone, to local time; local time to itself only."""
-    return input_type == "timestamptz" or output_type != "timestamptz"
+    return input_type == "timestamp" or output_type != "timestamp"
 
 
 def _local_bounds(first: datetime, last: datetime, timezone: str) -> tuple[datetime, datetime]:
@@ -203,24 +200,24 @@ def unit_ordinal(unit: str, moment: datetime) -> int:
 # --- Output partitions to conditions and names --------------------------------------------------
 
 
-def output_condition(axes: list[Axis], keys: set[Key]) -> Column:
-    """True for exactly the output rows of these partitions."""
+def output_condition(axes: list[Axis], keys: set[Key]) -> str:
+    """SQL that is true for exactly the output rows of these partitions."""
     return _condition(keys, [partial(_pick, axis, axis.column, axis.type, "UTC") for axis in axes])
 
 
 def input_condition(
     axes: list[Axis], keys: set[Key], model_input: ModelInput, types: Mapping[str, str], timezone: str
-) -> Column:
-    """True for exactly the input rows that map to these output partitions.
+) -> str:
+    """SQL that is true for exactly the input rows that map to these output partitions.
 
-    ``types`` are the input's columns with Iceberg's type names. Bare columns are compared: Iceberg prunes.
+    ``types`` are the types of the input's columns. Bare columns are compared, so that Iceberg prunes.
     """
     sources = [source_column(axis, model_input) for axis in axes]
     pairs = zip(axes, sources, strict=True)
     return _condition(keys, [partial(_pick, axis, source, types[source], timezone) for axis, source in pairs])
 
 
-def _condition(keys: set[Key], picks: list[Callable[[frozenset[Any]], Column]]) -> Column:
+def _condition(keys: set[Key], picks: list[Callable[[frozenset[Any]], str]]) -> str:
     """Keys as nested groups: first values that go with the same rest share one branch."""
     if len(picks) == 1:
         return picks[0](frozenset(key[0] for key in keys))
@@ -230,22 +227,23 @@ def _condition(keys: set[Key], picks: list[Callable[[frozenset[Any]], Column]]) 
     groups: dict[frozenset[Key], set[Any]] = {}
     for first, rest in rests.items():
         groups.setdefault(frozenset(rest), set()).add(first)
-    return _any_of(
-        [picks[0](frozenset(firsts)) & _condition(set(rest), picks[1:]) for rest, firsts in groups.items()]
+    pairs = sorted(
+        (picks[0](frozenset(firsts)), _condition(set(rest), picks[1:])) for rest, firsts in groups.items()
     )
+    return _any_of([f"({first} AND {rest})" for first, rest in pairs])
 
 
-def _pick(axis: Axis, column: str, column_type: str, timezone: str, values: frozenset[Any]) -> Column:
+def _pick(axis: Axis, column: str, column_type: str, timezone: str, values: frozenset[Any]) -> str:
     """``column`` lies in one of the axis's ``values``."""
-    name = F.col(f"`{column}`")
+    name = quoted(column)
     known = sorted(value for value in values if value is not None)
-    found = [name.isNull()] if None in values else []
+    found = [f"{name} IS NULL"] if None in values else []
     if axis.unit is None:
-        return _any_of([*found, *([name.isin(known)] if known else [])])
+        return _any_of([*found, *([f"{name} IN ({', '.join(map(_plain, known))})"] if known else [])])
     for first, last in runs(known):
         start, end = unit_start(axis.unit, first), unit_start(axis.unit, last + 1)
         lower, upper = (_literal(each, axis.type, column_type, timezone) for each in (start, end))
-        found.append((name >= lower) & (name < upper))
+        found.append(f"({name} >= {lower} AND {name} < {upper})")
     return _any_of(found)
 
 
@@ -260,26 +258,37 @@ def runs(ordinals: list[int]) -> list[tuple[int, int]]:
     return found
 
 
-def _literal(moment: datetime, clock: str, column_type: str, timezone: str) -> Column:
+def quoted(column: str) -> str:
+    """A column's name as SQL takes any name."""
+    return "`" + column.replace("`", "``") + "`"
+
+
+def _plain(value: object) -> str:
+    """A partition value as a literal."""
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return str(value).lower()
+
+
+def _literal(moment: datetime, clock: str, column_type: str, timezone: str) -> str:
     """A moment on the output's clock (``clock`` is its type) as a literal of the compared column's type."""
-    if column_type == "date":
-        return F.lit(date(moment.year, moment.month, moment.day))
     text = moment.isoformat(sep=" ")
-    if column_type == "timestamp":
-        return F.expr(f"TIMESTAMP_NTZ '{text}'")
-    if clock != "timestamptz":
-        text = (
-            moment.replace(tzinfo=ZoneInfo(timezone)).astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
-        )
-    return F.expr(f"TIMESTAMP_LTZ '{text}Z'")
+    if column_type == "date":
+        return f"DATE '{text[:10]}'"
+    if column_type == "timestamp_ntz":
+        return f"TIMESTAMP_NTZ '{text}'"
+    if clock != "timestamp":
+        local = moment.replace(tzinfo=ZoneInfo(timezone))
+        text = local.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
+    return f"TIMESTAMP_LTZ '{text}Z'"
 
 
-def _any_of(conditions: list[Column]) -> Column:
+def _any_of(conditions: list[str]) -> str:
     """OR as a balanced tree, since a long chain would overflow the planner's stack."""
-    if len(conditions) <= 2:  # noqa: PLR2004 - a pair needs no tree
-        return reduce(lambda left, right: left | right, conditions)
+    if len(conditions) == 1:
+        return conditions[0]
     half = len(conditions) // 2
-    return _any_of(conditions[:half]) | _any_of(conditions[half:])
+    return f"({_any_of(conditions[:half])} OR {_any_of(conditions[half:])})"
 
 
 def names(axes: list[Axis], keys: set[Key]) -> list[str]:

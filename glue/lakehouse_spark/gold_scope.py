@@ -10,8 +10,6 @@ from lakehouse_spark import gold_partitions
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pyspark.sql import Column
-
     from lakehouse.words import ModelInput, ModelPlan
     from lakehouse_spark.gold_changes import Partition
     from lakehouse_spark.gold_partitions import Axis, Key
@@ -39,8 +37,8 @@ class Scope:
         """The partitions as a report names them."""
         return gold_partitions.names(self.axes, self.keys)
 
-    def to_read(self, each: ModelInput, types: Mapping[str, str], timezone: str) -> Column | None:
-        """Which rows of an input are needed; None for all. ``types`` are its columns' Iceberg types."""
+    def to_read(self, each: ModelInput, types: Mapping[str, str], timezone: str) -> str | None:
+        """Which rows of an input are needed; None for all. ``types`` are its columns' types."""
         if self.everything or not each["mapping"]:
             return None
         keys = gold_partitions.widen(self.axes, self.keys, range(-each["lookback"], 1))
@@ -48,11 +46,11 @@ class Scope:
             return None
         return gold_partitions.input_condition(self.axes, keys, each, types, timezone)
 
-    def to_write(self) -> Column | None:
+    def to_write(self) -> str | None:
         """Which rows of the output are replaced; None for all."""
         return None if self.everything else gold_partitions.output_condition(self.axes, self.keys)
 
-    def promised(self, inputs: Iterable[ModelInput]) -> Column | None:
+    def promised(self, inputs: Iterable[ModelInput]) -> str | None:
         """Where the rows made from the read ones may lie if the mapping holds; None for anywhere."""
         if self.everything:
             return None
@@ -70,7 +68,7 @@ def scope_of(
     """The scope that follows from the inputs' changes since the table was made.
 
     ``changes`` holds, by the inputs' views, the partitions that gained or lost rows (None: history is gone);
-    ``types`` are the Gold table's columns with Iceberg's type names.
+    ``types`` are the types of the Gold table's columns.
     """
     if any(partitions is None for partitions in changes.values()):
         return EVERYTHING

@@ -17,9 +17,9 @@ from lakehouse_spark.errors import BadPlan
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
-    from lakehouse.words import ModelPlan, OutputColumn, PartitionField
+    from lakehouse.words import ModelPlan, PartitionField
 
 PROPERTIES: Final = {
     "format-version": "2",
@@ -70,16 +70,6 @@ def head(spark: SparkSession, table: str) -> int | None:
     return None if snapshot is None else int(snapshot.snapshotId())
 
 
-def column_types(spark: SparkSession, table: str, snapshot_id: int | None = None) -> dict[str, str]:
-    """The columns and Iceberg's names of their types, now or as of a snapshot."""
-    iceberg_table = publish.load_table(spark, table)
-    if snapshot_id is None:
-        schema = iceberg_table.schema()
-    else:
-        schema = _jvm(spark).org.apache.iceberg.util.SnapshotUtil.schemaFor(iceberg_table, snapshot_id)
-    return {field.name(): field.type().toString() for field in _each(schema.columns())}
-
-
 def read_at(spark: SparkSession, table: str, snapshot_id: int) -> DataFrame:
     """The table as it was at a snapshot."""
     return spark.read.option("snapshot-id", str(snapshot_id)).table(table)
@@ -103,11 +93,13 @@ def create(
 
 
 def overwrite(
-    frame: DataFrame, table: str, branch: str, condition: Column | None, summary: dict[str, str]
+    frame: DataFrame, table: str, branch: str, condition: str | None, summary: dict[str, str]
 ) -> None:
     """On ``branch``, replace the rows that satisfy ``condition`` (None: all) by ``frame``, in one commit."""
-    writer = _with_summary(frame.writeTo(publish.branch_table(table, branch)), summary).option("distribution-mode","none")
-    writer.overwrite(F.lit(True) if condition is None else condition)
+    writer = _with_summary(frame.writeTo(publish.branch_table(table, branch)), summary).option(
+        "distribution-mode", "none"
+    )
+    writer.overwrite(F.expr("true" if condition is None else condition))
 
 
 def _with_summary(writer: Any, summary: dict[str, str]) -> Any:
@@ -126,11 +118,6 @@ def size_bytes(spark: SparkSession, table: str, snapshot_id: int) -> int:
     """How large the files of a snapshot are, by its own summary."""
     summary = publish.load_table(spark, table).snapshot(snapshot_id).summary()
     return int(summary.get("total-files-size") or 0)
-
-
-def output_columns(frame: DataFrame) -> list[OutputColumn]:
-    """The columns with Spark's names of their types, as a report lists them."""
-    return [{"name": field.name, "type": field.dataType.simpleString()} for field in frame.schema.fields]
 
 
 # --- Schema and partitioning -------------------------------------------------------------------
@@ -181,12 +168,15 @@ def _repartition(spark: SparkSession, iceberg_table: Any, wanted: list[Partition
 
 
 def aligned(spark: SparkSession, table: str, frame: DataFrame) -> DataFrame:
-    """``frame`` in the table's columns, order and types; a column that the model no longer has is null."""
+    """``frame`` with all of the table's columns; one that the model no longer has is null."""
+    fields = spark.table(table).schema.fields
+    if {field.name for field in fields} == set(frame.columns):
+        return frame
     columns = [
         (F.col(f"`{field.name}`") if field.name in frame.columns else F.lit(None))
         .cast(field.dataType)
         .alias(field.name)
-        for field in spark.table(table).schema.fields
+        for field in fields
     ]
     return frame.select(*columns)
 

@@ -18,7 +18,8 @@ DAYS = [f"2013-0{month}-{day:02d}" for month in (1, 2, 3) for day in (1, 2, 3, 2
 
 MONTHLY = plan(
     "monthly",
-    "SELECT day, carrier, sum(flights) AS flights, max(delay) AS worst FROM gold__daily GROUP BY day, carrier",
+    "SELECT day, carrier, sum(flights) AS flights, max(delay) AS worst FROM gold__daily"
+    " GROUP BY day, carrier",
     ["day", "carrier"],
     [model_input("gold", "daily", {"day": "day"})],
     partition_by=by("day", "month"),

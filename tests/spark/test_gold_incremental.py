@@ -293,7 +293,7 @@ def die_at(patch: pytest.MonkeyPatch, run: Run, point: str) -> None:
     if point == "before the write":
         patch.setattr(gold_table, "overwrite", dies())
     elif point == "before the report":
-        patch.setattr(run.refresh, "save", dies())
+        patch.setattr(run.refresh.log, "save", dies())
     elif point == "before publishing":
         patch.setattr(publish, "publish", dies())
     else:
