@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+
+from tests.spark.lake import Lake
 
 ROOT = Path(__file__).resolve().parents[2]
 JARS = ROOT / ".cache" / "jars"
@@ -21,6 +24,12 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session.stop()
 
 
+@pytest.fixture
+def make(spark: SparkSession, tmp_path: Path) -> Callable[[Any], Lake]:
+    """Makes the lake of one dataset from its plan."""
+    return lambda plan: Lake(spark, tmp_path, plan)
+
+
 def _builder(warehouse: Path, *, ansi: bool) -> SparkSession.Builder:
     jars = sorted(str(path) for path in JARS.glob("iceberg-spark-runtime-*.jar"))
     if not jars:
@@ -32,12 +41,14 @@ def _builder(warehouse: Path, *, ansi: bool) -> SparkSession.Builder:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -Dderby.system.home=/tmp",
         "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": str(warehouse / "local"),
         "spark.sql.warehouse.dir": str(warehouse / "spark"),
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         "spark.sql.catalog.glue_catalog": "org.apache.iceberg.spark.SparkCatalog",
-        "spark.sql.catalog.glue_catalog.type": "hadoop",
-        "spark.sql.catalog.glue_catalog.warehouse": str(warehouse / "iceberg"),
+        # In memory: a catalog on local files starts a chmod for every file it writes.
+        "spark.sql.catalog.glue_catalog.catalog-impl": "org.apache.iceberg.inmemory.InMemoryCatalog",
+        "spark.sql.catalog.glue_catalog.warehouse": "memory",
         "spark.sql.ansi.enabled": str(ansi).lower(),
     }
     builder = SparkSession.builder.master("local[2]").appName("tests")
