@@ -155,7 +155,8 @@ class TwinLake:
             }
             for number, body in enumerate(bodies)
         ]
-        return self.invoke("intake", {"Records": records})
+        answer: dict[str, Any] = self.invoke("intake", {"Records": records})
+        return answer
 
     def invoke(self, function: str, payload: dict[str, Any]) -> Any:
         """Call one of the functions; its error fails the test."""
@@ -199,8 +200,7 @@ class TwinLake:
         """Wait until a run has claimed a file."""
 
         def claimed() -> bool:
-            item = self.core.ledger.version(file[1], file[2])
-            return item is not None and item["state"] != "PENDING"
+            return self.state(file) not in {"", "PENDING"}
 
         self.until(claimed, f"{file[1]} is claimed")
 
@@ -291,6 +291,11 @@ class TwinLake:
     def _all(client: Any, operation: str, field_name: str, **request: Any) -> Iterator[dict[str, Any]]:
         for page in client.get_paginator(operation).paginate(**request):
             yield from page.get(field_name, [])
+
+    def state(self, file: File) -> str:
+        """The state of one object version, '' while the ledger does not know it."""
+        item = self.core.ledger.version(file[1], file[2])
+        return str(item["state"]) if item else ""
 
     def runs(self, writer: str) -> list[Item]:
         """A writer's runs, oldest first."""

@@ -36,8 +36,8 @@ def test_peer_02_the_second_version_announced_before_the_first(lake: TwinLake) -
         lake.announce(second, first, sequencers=["0062", "0061"])
         lake.settle([first, second])
     assert numbers(lake, 2014, 3) == {2: 1, 3: 1}
-    assert lake.core.ledger.version(key, first[2])["state"] == "SUPERSEDED"
-    assert lake.core.ledger.version(key, second[2])["state"] == "PROMOTED"
+    assert lake.state(first) == "SUPERSEDED"
+    assert lake.state(second) == "PROMOTED"
 
 
 def test_both_versions_in_one_batch(lake: TwinLake) -> None:
