@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +23,8 @@ from tests.twin.sample import sample_files
 
 ROOT = Path(__file__).resolve().parents[2]
 TWIN_PYTHON = ROOT / ".tools" / "twin" / "bin" / "python"
-STATE_DIR = ".twin-test"
+STATE_DIR = f".twin-test/{os.getpid()}"
+"""Of this run of the tests alone, so that two may run side by side. Kept if the twin does not end well."""
 START_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -43,9 +45,8 @@ def twin_command(*arguments: str) -> list[str]:
 def twin() -> Iterator[dict[str, str]]:
     """A running twin: the content of its endpoint file."""
     folder = ROOT / STATE_DIR
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True)
     endpoint = folder / "endpoint.json"
-    endpoint.unlink(missing_ok=True)
     log = folder / "serve.log"
     with log.open("wb") as out:
         server = subprocess.Popen(
@@ -61,6 +62,7 @@ def twin() -> Iterator[dict[str, str]]:
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(STOP_SECONDS)
+    shutil.rmtree(folder)
 
 
 def deploy(**variables: str) -> str:
