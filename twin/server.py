@@ -59,6 +59,7 @@ def serve(settings: Settings) -> None:
             "ministack did not take AUTH=true from the environment: the twin must not run open."
         )
     logging.getLogger().setLevel(settings.log_level)
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)  # warns about metrics it has nowhere to send
     context = Context(
         app, settings.endpoint, settings.ca_bundle, REGION, ACCOUNT, settings.state_dir, settings.project_root
     )
