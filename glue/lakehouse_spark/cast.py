@@ -168,7 +168,8 @@ def _timestamp(text: str, target: str, date_format: str | None, timezone: str | 
     zoneless, zoned = literal(_ISO_ZONELESS), literal(_ISO_ZONED)
     if target == "timestamp_ntz":
         return f"CASE WHEN {text} RLIKE {zoneless} THEN try_cast(trim({text}) AS TIMESTAMP_NTZ) END"
-    instant = f"try_cast(trim({text}) AS TIMESTAMP)"
+    # Without its Z a time is read as UTC, the session's zone, and Spark need not look for a zone in it.
+    instant = f"try_cast(trim(TRAILING 'Z' FROM trim({text})) AS TIMESTAMP)"
     if timezone is None:
         return f"CASE WHEN {text} RLIKE {zoned} THEN {instant} END"
     local = _instant_of_local(instant, timezone)

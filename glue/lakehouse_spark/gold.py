@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from py4j.protocol import Py4JJavaError
@@ -19,7 +20,8 @@ from pyspark.errors import AnalysisException, PySparkException
 
 from lakehouse import words
 from lakehouse_spark import gold_changes, gold_frame, gold_scope, gold_table, publish
-from lakehouse_spark.errors import JobError, ModelBroken, RefreshFailed
+from lakehouse_spark.errors import JobError, JobFailed, ModelBroken, RefreshFailed
+from lakehouse_spark.failure import failure_of, found_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from lakehouse.words import GoldManifest, GoldReport, ModelInput, ModelPlan, TableOutcome
     from lakehouse_spark.gold_scope import Scope
     from lakehouse_spark.gold_table import Marker
+    from lakehouse_spark.objects import Objects
 
 SIDE_BY_SIDE: Final = 4
 """How many models are worked on at once at most: while one is planned or published, another one computes."""
@@ -54,6 +57,32 @@ class Lake:
     def location(self, model: str) -> str | None:
         """Where a new Gold table lies."""
         return None if self.gold_location is None else f"{self.gold_location}/{model}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run's arguments. The keys lie in the operations bucket."""
+
+    run_id: str
+    manifest_key: str
+    report_key: str
+    lake: Lake
+
+
+def refresh(spark: SparkSession, job: Job, operations: Objects) -> GoldReport:
+    """Refresh the models of a manifest; returns the report, which also lies at ``job.report_key``.
+
+    When it fails, ``failure.json`` lies beside the report, and ``JobFailed`` is raised: it names no value.
+    """
+    try:
+        plans = load_plans(operations.get_json(job.manifest_key), operations.get_json)
+        previous = operations.get_json(job.report_key) if operations.head(job.report_key) else None
+        save = partial(operations.put_json, job.report_key)
+        return Refresh(spark, job.run_id, job.lake, job.report_key, save, previous).run(plans)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is written down, and raised without its values
+        failure = failure_of(job.run_id, "refresh", error)
+        operations.put_json(job.report_key.rpartition("/")[0] + "/" + words.FAILURE_FILE, failure)
+        raise JobFailed(f"{failure['failure_class']}: {failure['error']}: {failure['message']}") from None
 
 
 class Waiting(Exception):  # noqa: N818 - no error: the model's turn has not come
@@ -139,7 +168,9 @@ class Refresh:
         self.log.seconds["total"] = round(time.monotonic() - started, 3)
         self.log.save(self.log.report())
         if self.log.failed:
-            raise RefreshFailed("not refreshed: " + ", ".join(sorted(self.log.failed)))
+            raise RefreshFailed(
+                "; ".join(f"{model}: {why}" for model, why in sorted(self.log.failed.items()))
+            )
         return self.log.report()
 
     def _take_turns(self, plans: list[ModelPlan]) -> None:
@@ -346,7 +377,8 @@ _OUR_SENTENCES: Final = (gold_frame.KEYS_BROKEN, gold_frame.MAPPING_BROKEN)
 def describe(error: Exception) -> str:
     """Why a model failed, in words that hold no row's value.
 
-    Our own sentences, and Spark's when it did not like the SQL (no row was read then); else the error's name.
+    Our own sentences, and Spark's when it did not like the SQL (no row was read then); else the error's name
+    and what of a fixed list of words it says.
     """
     if isinstance(error, JobError):
         return str(error)
@@ -356,9 +388,9 @@ def describe(error: Exception) -> str:
             return sentence
     if isinstance(error, AnalysisException):
         return str(error).partition("\n")[0]
-    if isinstance(error, PySparkException):
-        return f"{type(error).__name__} {error.getErrorClass() or ''}".strip()
-    return _root_name(error)
+    name = type(error).__name__ if isinstance(error, PySparkException) else _root_name(error)
+    found = found_words(error)
+    return f"{name} ({', '.join(found)})" if found else name
 
 
 def _root_name(error: Exception) -> str:

@@ -69,8 +69,6 @@ def parsed(spark: SparkSession, groups: Sequence[Group], how: Reading) -> DataFr
 def _typed(spark: SparkSession, group: Group, how: Reading) -> DataFrame:
     raw = read_group(spark, group, how.columns, how.plan)
     frame = with_origin(spark, raw, group)
-    texts = [f"{text[0]} AS __s{i}" for i, text in enumerate(raw.texts) if text]
-    frame = frame.selectExpr("*", *texts)
     frame = frame.selectExpr("*", *(f"{_value(how, raw, i)} AS {quoted(c.name)}" for i, c in enumerate(how.columns)))
     bits = zip(how.book.bit_columns, _bits(how, raw), strict=True)
     frame = frame.selectExpr("*", *(f"{sql} AS {name}" for name, sql in bits))
@@ -82,7 +80,7 @@ def _value(how: Reading, raw: Raw, number: int) -> str:
     if text is None:
         return f"CAST(NULL AS {column.type})"
     value = strict_native(
-        f"__s{number}", text[1], column.type, how.style, column.date_format, column.timezone
+        text[0], text[1], column.type, how.style, column.date_format, column.timezone
     )
     return value if column.type == "string" else f"CAST({value} AS {column.type})"
 
@@ -92,7 +90,7 @@ def _is_mistyped(how: Reading, raw: Raw, number: int) -> str:
     text = raw.texts[number]
     if text is None or text[1] == how.columns[number].type:
         return "false"
-    return f"(__s{number} IS NOT NULL AND {quoted(how.columns[number].name)} IS NULL)"
+    return f"(({text[0]}) IS NOT NULL AND {quoted(how.columns[number].name)} IS NULL)"
 
 
 def _bits(how: Reading, raw: Raw) -> list[str]:
@@ -117,9 +115,10 @@ def _bits(how: Reading, raw: Raw) -> list[str]:
 def _is_missing(how: Reading, raw: Raw, number: int) -> str:
     """A value that is there but mistyped breaks ``type``; it is missing only where the row would land without it."""
     missing = f"{quoted(how.columns[number].name)} IS NULL"
-    if raw.texts[number] is None or keeps_rescued(how.plan):
+    text = raw.texts[number]
+    if text is None or keeps_rescued(how.plan) or text[1] == how.columns[number].type:
         return missing
-    return f"({missing} AND __s{number} IS NULL)"
+    return f"({missing} AND ({text[0]}) IS NULL)"
 
 
 def _alone_if_malformed(book: RuleBook, raw: Raw, bits: list[str]) -> list[str]:
@@ -150,7 +149,7 @@ def _kept(how: Reading, raw: Raw) -> list[str]:
 def _rescued(how: Reading, raw: Raw) -> str:
     """JSON of the values that found no place, under the names the file gives them; null when there are none."""
     pairs = [
-        f"{literal(column.source_name)}, CASE WHEN {test} THEN {as_text(f'__s{number}', text[1])} END"
+        f"{literal(column.source_name)}, CASE WHEN {test} THEN {as_text(text[0], text[1])} END"
         for number, column in enumerate(how.columns)
         if (text := raw.texts[number]) and (test := _is_mistyped(how, raw, number)) != "false"
     ]

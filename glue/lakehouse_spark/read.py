@@ -6,7 +6,7 @@ Files are read per group of equal fields, each in its own order of columns. Fram
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +23,10 @@ from lakehouse_spark.session import SPLIT_BYTES
 
 NO_GLOB: Final = ("__globPaths__", "false")
 """Keys are names, not patterns: a key with a star or a bracket is read as it is."""
+
+# Spark spells the same address with one slash or with three: only what follows is compared.
+_PATH: Final = "trim(LEADING '/' FROM substr(_metadata.file_path, instr(_metadata.file_path, ':') + 1)) AS __path"
+GLOB_CHARACTERS: Final = frozenset("{}[]*?\\")
 
 _INDEX: Final = "(monotonically_increasing_id() & 8589934591L)"
 _PLAIN_ROW: Final = f"_metadata.file_block_start + {_INDEX}"
@@ -61,11 +65,13 @@ class Raw:
 
 def groups_of(sources: Iterable[Source]) -> list[Group]:
     """The groups of ``sources``, in order of their first file."""
-    found: dict[tuple[Shape, Fields, bool], list[Source]] = {}
+    found: dict[tuple[Shape, Fields, bool, str], list[Source]] = {}
     for source in sources:
-        key = (source.shape, source.fields, source.compression is not None)
+        # Spark reads every path once more for each path among them that looks like a pattern (seen in 3.5.6).
+        alone = source.uri if GLOB_CHARACTERS & set(source.uri) else ""
+        key = (source.shape, source.fields, source.compression is not None, alone)
         found.setdefault(key, []).append(source)
-    return [Group(*key, tuple(members)) for key, members in found.items()]
+    return [Group(*key[:3], tuple(members)) for key, members in found.items()]
 
 
 def read_group(spark: SparkSession, group: Group, columns: Sequence[Column], plan: words.DatasetPlan) -> Raw:
@@ -167,7 +173,7 @@ def _parquet(spark: SparkSession, group: Group, columns: Sequence[Column]) -> Ra
     schema = ", ".join(f"{quoted(name)} {kind}" for name, kind in group.fields)
     frame = spark.read.schema(schema).option(*NO_GLOB).parquet(*_uris(group))
     cells = [f"{quoted(name)} AS __c{place}" for place, (name, _) in enumerate(group.fields)]
-    frame = frame.selectExpr(*cells, "_metadata.file_path AS __path", "_metadata.row_index AS __row")
+    frame = frame.selectExpr(*cells, _PATH, "_metadata.row_index AS __row")
     return Raw(
         frame=frame,
         texts=tuple(_parquet_text(column, group.fields) for column in columns),
@@ -197,7 +203,7 @@ def parquet_fields(spark: SparkSession, uri: str) -> Fields:
         reader.close()
     package = jvm.org.apache.spark.sql.execution.datasources.parquet  # type: ignore[union-attr]
     settings = spark._jsparkSession.sessionState().conf()
-    converted = StructType.fromDDL(package.ParquetToSparkSchemaConverter(settings).convert(schema).toDDL())
+    converted = StructType.fromJson(json.loads(package.ParquetToSparkSchemaConverter(settings).convert(schema).json()))
     return tuple((field.name, field.dataType.simpleString()) for field in converted.fields)
 
 
@@ -230,10 +236,10 @@ def _json_lines(spark: SparkSession, group: Group) -> DataFrame:
 
 def _json_whole(spark: SparkSession, group: Group) -> DataFrame:
     """An array's elements, or the one object, as lines. What is no JSON gives one row without a line."""
-    frame = spark.read.option(*NO_GLOB).option("wholetext", "true").text(_uris(group))
+    frame = spark.read.option(*NO_GLOB).text(_uris(group), wholetext=True)
     text = "trim(LEADING '\ufeff' FROM value)"
     items = f"from_json({text}, 'array<string>')" if group.shape == "array" else f"array({text})"
-    frame = frame.selectExpr(f"{items} AS __items", "_metadata.file_path AS __path")
+    frame = frame.selectExpr(f"{items} AS __items", _PATH)
     frame = frame.where("__items IS NULL OR size(__items) > 0")
     return frame.selectExpr("posexplode_outer(__items) AS (__at, __line)", "__path").selectExpr(
         "__line", "__path", "CAST(coalesce(__at, 0) AS BIGINT) AS __row"
@@ -283,7 +289,7 @@ def _uris(group: Group) -> list[str]:
 
 def _place(group: Group) -> list[str]:
     row = _PACKED_ROW if group.packed else _PLAIN_ROW
-    return ["_metadata.file_path AS __path", f"{row} AS __row"]
+    return [_PATH, f"{row} AS __row"]
 
 
 def _path_text(column: Column) -> tuple[str, str]:
@@ -311,9 +317,9 @@ def with_origin(spark: SparkSession, raw: Raw, group: Group) -> DataFrame:
 
 
 def _addresses(frame: DataFrame) -> dict[str, str]:
-    """Each file's address as Spark writes it into ``_metadata.file_path``, by its plain address without scheme."""
-    return {_bare(unquote(address)): address for address in frame.inputFiles()}
+    """Each file's ``__path``, which Spark encodes in its own way, by its plain address without scheme."""
+    return {_bare(unquote(address)): _bare(address) for address in frame.inputFiles()}
 
 
 def _bare(address: str) -> str:
-    return re.sub(r"^[a-z0-9]+:/+", "", address)
+    return address.partition(":")[2].lstrip("/")

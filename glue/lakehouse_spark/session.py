@@ -25,6 +25,12 @@ SETTINGS: Final = {
     "spark.sql.files.ignoreMissingFiles": "false",
     # With pruning, a CSV row of the wrong length is not seen.
     "spark.sql.csv.parser.columnPruning.enabled": "false",
+    # One part of a nested value that does not fit makes the value a violation, not a value with a hole.
+    "spark.sql.json.enablePartialResults": "false",
+    # HotSpot does not compile methods above 8,000 bytes: better many small ones than one that is interpreted.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
+    # The parsed rows are cached for one run; looking for a good compression costs more than it saves.
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
 }
 BYTES_PER_SHUFFLE_PARTITION: Final = 32 * 1024 * 1024
 MAX_SHUFFLE_PARTITIONS: Final = 400

@@ -580,7 +580,7 @@ class Run:
             "files": self.file_outcomes(),
             "rules": self.rule_results(),
             "spark_actions": self.actions,
-            "seconds": self.seconds,
+            "seconds": dict(self.seconds),
         }
         if not published:
             self.operations.put_json(job.report_key, report)

@@ -74,7 +74,7 @@ def make(spark: SparkSession) -> None:
     for database in (LAKE.silver_database, LAKE.gold_database):
         spark.sql(f"CREATE NAMESPACE IF NOT EXISTS glue_catalog.{database}")
         for row in spark.sql(f"SHOW TABLES IN glue_catalog.{database}").collect():
-            spark.sql(f"DROP TABLE glue_catalog.{database}.{row.tableName} PURGE")
+            spark.sql(f"DROP TABLE glue_catalog.{database}.{row.tableName}")
     spark.sql(
         f"CREATE TABLE {FLIGHTS} (day date, carrier string, delay int) USING iceberg"
         " PARTITIONED BY (days(day))"
@@ -89,6 +89,30 @@ def land(spark: SparkSession) -> None:
         " (DATE '2013-01-02', 'AA', 1), (DATE '2013-02-01', 'UA', 2)"
     )
     spark.sql(f"INSERT INTO {CARRIERS} VALUES ('UA', 'United'), ('AA', 'American')")
+
+
+class FakeOperations:
+    """JSON objects of the operations bucket, in memory."""
+
+    def __init__(self, *plans: ModelPlan) -> None:
+        manifest = {"run_id": "", "assets_prefix": "assets/1/", "models": [plan["model"] for plan in plans]}
+        self.objects: dict[str, Any] = {"runs/manifest.json": manifest}
+        self.objects |= {f"assets/1/models/{plan['model']}.json": plan for plan in plans}
+
+    def head(self, key: str) -> bool:
+        return key in self.objects
+
+    def get_json(self, key: str) -> Any:
+        return copy.deepcopy(self.objects[key])
+
+    def put_json(self, key: str, value: object) -> None:
+        self.objects[key] = copy.deepcopy(value)
+
+
+def refresh(spark: SparkSession, operations: FakeOperations, run_id: str) -> GoldReport:
+    """As the job runs it: everything lies under ``runs/``."""
+    job = gold.Job(run_id, "runs/manifest.json", "runs/report.json", LAKE)
+    return gold.refresh(spark, job, operations)  # type: ignore[arg-type]
 
 
 class Run:

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from lakehouse_spark import gold_frame, gold_table
-from lakehouse_spark.errors import RefreshFailed
+from lakehouse_spark.errors import JobFailed, RefreshFailed
 from tests.spark import gold_lake
 from tests.spark.gold_lake import (
     CARRIERS,
@@ -16,10 +16,12 @@ from tests.spark.gold_lake import (
     LAKE,
     MONTHLY,
     MONTHLY_PLAN,
+    FakeOperations,
     Run,
     land,
     model_input,
     plan,
+    refresh,
     rows,
 )
 
@@ -95,7 +97,7 @@ def test_keys_that_are_not_unique_publish_nothing(lake: SparkSession) -> None:
         [model_input("silver", "flights")],
     )
     run = Run(lake, "refresh-1")
-    with pytest.raises(RefreshFailed, match="not refreshed: broken"):
+    with pytest.raises(RefreshFailed, match="broken: the model's keys are null or not unique"):
         run(broken, MONTHLY_PLAN, DAILY_PLAN)
     report = run.saved[-1]
     assert report["failed"] == {"broken": gold_frame.KEYS_BROKEN}
@@ -117,3 +119,71 @@ def test_a_changed_model_is_made_anew_with_its_new_columns(lake: SparkSession) -
     assert lake.table(DAILY).columns == ["day", "carrier", "name", "flights", "delay", "worst"]
     assert ("2013-01-01", "UA", "None", "1", "None", "6") in rows(lake, DAILY)
     assert [row.name for row in lake.table(f"{DAILY}.refs").collect()] == ["main"]
+
+
+def test_the_job_leaves_its_report(lake: SparkSession) -> None:
+    land(lake)
+    operations = FakeOperations(DAILY_PLAN, MONTHLY_PLAN)
+    report = refresh(lake, operations, "refresh-1")
+    assert operations.objects["runs/report.json"] == report
+    assert [each["table"] for each in report["models"]] == ["daily", "monthly"]
+    assert sorted(report["seconds"]) == ["daily", "monthly", "total"]
+    assert "runs/failure.json" not in operations.objects
+    summary = gold_lake.summary(lake, DAILY)
+    assert summary["lakehouse.report"] == "runs/report.json"
+
+
+def test_a_model_that_fails_stops_only_those_that_read_it_and_tells_no_value(lake: SparkSession) -> None:
+    land(lake)
+    lake.sql(f"INSERT INTO {FLIGHTS} VALUES (DATE '2013-01-01', 'CANARY', 4)")
+    leaky = {**DAILY_PLAN, "sql": "SELECT day, string(raise_error(carrier)) AS carrier FROM silver__flights"}
+    other = plan(
+        "other", "SELECT count(*) AS n FROM silver__flights", ["n"], [model_input("silver", "flights")]
+    )
+    operations = FakeOperations(leaky, MONTHLY_PLAN, other)  # type: ignore[arg-type]
+    with pytest.raises(JobFailed) as error:
+        refresh(lake, operations, "refresh-1")
+    report = operations.objects["runs/report.json"]
+    assert report["failed"] == {
+        "daily": "RuntimeException",
+        "monthly": "it reads gold.daily, which failed",
+    }
+    assert [each["table"] for each in report["models"]] == ["other"]
+    assert rows(lake, LAKE.table("gold", "other")) == [("5",)]
+    assert operations.objects["runs/failure.json"] == {
+        "run_id": "refresh-1",
+        "failure_class": "FILES",
+        "error": "RefreshFailed",
+        "message": "refresh: daily: RuntimeException; monthly: it reads gold.daily, which failed",
+    }
+    assert "CANARY" not in str(error.value) + str(operations.objects)
+
+
+def test_a_denied_permission_is_the_environments_fault(lake: SparkSession) -> None:
+    land(lake)
+    denied = plan(
+        "denied",
+        "SELECT string(raise_error('AccessDenied (403)')) AS n FROM silver__flights",
+        ["n"],
+        [model_input("silver", "flights")],
+    )
+    operations = FakeOperations(denied)
+    with pytest.raises(JobFailed, match="ENVIRONMENT"):
+        refresh(lake, operations, "refresh-1")
+    assert operations.objects["runs/failure.json"]["failure_class"] == "ENVIRONMENT"
+
+
+def test_a_column_that_has_not_landed_is_waited_for(lake: SparkSession) -> None:
+    land(lake)
+    eager = plan(
+        "eager",
+        "SELECT day, max(gate) AS gate FROM silver__flights GROUP BY day",
+        ["day"],
+        [model_input("silver", "flights")],
+    )
+    report = Run(lake, "refresh-1")(eager)
+    assert report["waiting"] == {"eager": "a column it reads has not landed yet"}
+    lake.sql(f"ALTER TABLE {FLIGHTS} ADD COLUMN gate string")
+    lake.sql(f"INSERT INTO {FLIGHTS} VALUES (DATE '2013-01-01', 'UA', 4, 'B22')")
+    Run(lake, "refresh-2")(eager)
+    assert rows(lake, LAKE.table("gold", "eager"))[0] == ("2013-01-01", "B22")

@@ -267,6 +267,8 @@ def test_a_run_that_died_is_made_good_by_the_next(
         die_at(patch, died, point)
         with pytest.raises(KeyboardInterrupt):
             died(DAILY_PLAN, MONTHLY_PLAN)
+    if point != "after publishing":
+        assert rows(lake, DAILY)[1] == ("2013-01-02", "AA", "American", "1", "1")
     previous = died.saved[-1] if died.saved and again == "refresh-2" else None
     report = Run(lake, again, previous)(DAILY_PLAN, MONTHLY_PLAN)
     assert rows(lake, DAILY)[1] == ("2013-01-02", "AA", "American", "2", "10")
