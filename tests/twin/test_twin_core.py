@@ -5,9 +5,11 @@ Where AWS's documentation says what should happen, the test names the page.
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -159,6 +161,12 @@ def test_objects_go_through_events_queue_function_and_machine_to_the_topic(tiny:
         lambda: told.extend(tiny.messages(tiny.outputs["ResultsUrl"])) or (told if len(told) >= 14 else None)
     )
     assert sorted(told) == sorted(f"hello {key}" for key in keys)
+    # The one reported as failed waits until its visibility timeout ends; its neighbours are gone.
+    attributes = tiny.target.client("sqs").get_queue_attributes(
+        QueueUrl=tiny.outputs["QueueUrl"], AttributeNames=["All"]
+    )["Attributes"]
+    waiting = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    assert sum(int(attributes[name]) for name in waiting) == 1
 
 
 def test_a_target_that_does_not_admit_the_rule_gets_nothing(target: Target) -> None:
@@ -200,6 +208,41 @@ def test_an_error_names_the_exceptions_class(tiny: Tiny) -> None:
     assert answer["FunctionError"] == "Unhandled"
     told = json.loads(answer["Payload"].read())
     assert (told["errorType"], told["errorMessage"]) == ("NotLikedError", "an ugly key")
+
+
+def test_an_asynchronous_failure_goes_to_the_functions_destination(tiny: Tiny) -> None:
+    # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    function, client = tiny.outputs["WorkFunctionName"], tiny.target.client("lambda")
+    url = tiny.target.client("sqs").create_queue(QueueName="destination")["QueueUrl"]
+    destination = {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:destination"}}
+    client.put_function_event_invoke_config(
+        FunctionName=function, MaximumRetryAttempts=1, DestinationConfig=destination
+    )
+    client.invoke(FunctionName=function, InvocationType="Event", Payload=b'{"key": "ugly"}')
+    [body] = wait_for(lambda: tiny.messages(url) or None)
+    record = json.loads(body)
+    assert record["requestPayload"] == {"key": "ugly"}
+    assert record["responsePayload"]["errorType"] == "NotLikedError"
+
+
+def test_a_function_needs_a_role_that_trusts_lambda(tiny: Tiny) -> None:
+    iam, client = tiny.target.client("iam"), tiny.target.client("lambda")
+    trust = {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = iam.create_role(RoleName="glues", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))[
+        "Role"
+    ]
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as files:
+        files.writestr("app.py", "def handler(event, context): return 1")
+    client.create_function(
+        FunctionName="untrusted",
+        Runtime="python3.11",
+        Handler="app.handler",
+        Role=role["Arn"],
+        Code={"ZipFile": archive.getvalue()},
+    )
+    told = json.loads(client.invoke(FunctionName="untrusted")["Payload"].read())
+    assert "does not allow lambda.amazonaws.com to assume it" in told["errorMessage"]
 
 
 def test_sam_remote_invoke_reaches_a_function(tiny: Tiny) -> None:
@@ -341,6 +384,32 @@ def test_a_property_the_twin_has_no_word_on_fails_the_deployment(target: Target)
         return reasons[0] if reasons else None
 
     assert "does not know Colour of AWS::SQS::Queue" in wait_for(failed)
+
+
+def test_a_protected_table_refuses_deletion(target: Target) -> None:
+    cloudformation, dynamodb = target.client("cloudformation"), target.client("dynamodb")
+    replica = {"Region": "us-east-1", "DeletionProtectionEnabled": "true"}
+    properties = {
+        "TableName": "protected",
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "StreamSpecification": {"StreamViewType": "NEW_IMAGE"},
+        "Replicas": [replica],
+    }
+    table = {"Type": "AWS::DynamoDB::GlobalTable", "Properties": properties}
+    body = json.dumps({"Resources": {"T": table}})
+    cloudformation.create_stack(StackName="protected", TemplateBody=body)
+    wait_for(lambda: dynamodb.list_tables()["TableNames"].count("protected") or None)
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="protected", WaiterConfig={"Delay": 1})
+    cloudformation.delete_stack(StackName="protected")
+
+    def refused() -> str | None:
+        [stack] = cloudformation.describe_stacks(StackName="protected")["Stacks"]
+        return stack["StackStatus"] if stack["StackStatus"] == "DELETE_FAILED" else None
+
+    wait_for(refused)
+    assert "protected" in dynamodb.list_tables()["TableNames"]
 
 
 def test_a_failed_update_is_rolled_back_nested_stack_and_custom_resource_included(tiny: Tiny) -> None:
