@@ -66,7 +66,7 @@ def test_the_batch_holds_announcements_of_two_datasets() -> None:
     records = EVENTS["intake"]["Records"]
     messages = list(parse_messages((record["messageId"], record["body"]) for record in records))
     keys = [message.body["detail"]["object"]["key"] for message in messages]
-    assert keys == ["flights/year=2013/month=1/flights.csv", "weather/weather.csv"]
+    assert keys == ["flights/year=2014/month=1/flights.csv", "weather/2014.csv"]
     assert messages[0].body == EVENTS["arrival"]
     for record in records:
         digest = hashlib.md5(record["body"].encode(), usedforsecurity=False).hexdigest()
