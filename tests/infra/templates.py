@@ -36,6 +36,7 @@ def _intrinsic(loader: _Loader, suffix: str, node: yaml.Node) -> Json:
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
+        assert isinstance(node, yaml.MappingNode)
         value = loader.construct_mapping(node, deep=True)
     return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
 
@@ -59,7 +60,8 @@ class Resource:
 
 @cache
 def template(path: str) -> dict[str, Json]:
-    return yaml.load((ROOT / path).read_text(), Loader=_Loader)
+    loaded: dict[str, Json] = yaml.load((ROOT / path).read_text(), Loader=_Loader)
+    return loaded
 
 
 def resources(*types: str) -> list[Resource]:
@@ -119,7 +121,10 @@ def machine_text(name: str) -> str:
 
 
 def substitutions(name: str) -> dict[str, Json]:
-    return resource(f"{name.capitalize()}StateMachine").properties["DefinitionSubstitutions"]
+    filled: dict[str, Json] = resource(f"{name.capitalize()}StateMachine").properties[
+        "DefinitionSubstitutions"
+    ]
+    return filled
 
 
 def placeholders(name: str) -> set[str]:
@@ -130,7 +135,8 @@ def placeholders(name: str) -> set[str]:
 def machine(name: str) -> dict[str, Json]:
     """A state machine's definition as CloudFormation would make it, with plausible values put in."""
     filled = re.sub(r"\$\{(\w+)\}", lambda found: _plausible(found[1]), machine_text(name))
-    return yaml.safe_load(filled)
+    definition: dict[str, Json] = yaml.safe_load(filled)
+    return definition
 
 
 def _plausible(placeholder: str) -> str:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 import yaml
 
-from tests.infra.templates import ROOT, TEMPLATES, listed, resource, resources, statements, template, text
+from tests.infra.templates import (
+    ROOT,
+    TEMPLATES,
+    Resource,
+    listed,
+    resource,
+    resources,
+    statements,
+    template,
+    text,
+)
 
 STATEFUL = (
     "AWS::S3::Bucket",
@@ -38,7 +49,7 @@ def test_there_are_nine_functions_named_after_their_folders() -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=str)
-def test_a_function_has_a_role_and_a_log_group_of_its_own(function) -> None:
+def test_a_function_has_a_role_and_a_log_group_of_its_own(function: Resource) -> None:
     noun = function.name.removesuffix("Function")
     assert function.properties["Role"] == {"Fn::GetAtt": [f"{noun}FunctionRole", "Arn"]}
     assert function.properties["LoggingConfig"] == {"LogGroup": {"Ref": f"{noun}LogGroup"}}
@@ -72,13 +83,13 @@ def test_every_event_source_has_a_place_for_its_failures() -> None:
 
 
 @pytest.mark.parametrize("each", resources(*STATEFUL), ids=str)
-def test_what_holds_data_outlives_the_stack(each) -> None:
+def test_what_holds_data_outlives_the_stack(each: Resource) -> None:
     assert each.body["DeletionPolicy"] == "RetainExceptOnCreate"
     assert each.body["UpdateReplacePolicy"] == "Retain"
 
 
 @pytest.mark.parametrize("each", resources(*REPLACEABLE), ids=str)
-def test_what_may_go_with_the_stack_says_so(each) -> None:
+def test_what_may_go_with_the_stack_says_so(each: Resource) -> None:
     assert each.body["DeletionPolicy"] == "Delete"
     assert each.body["UpdateReplacePolicy"] == "Delete"
 
@@ -122,7 +133,7 @@ def test_a_wildcard_resource_has_its_reason_written_above_it() -> None:
         assert before.startswith("#"), f"{path}:{line + 1} has no reason"
 
 
-def wildcard_resources():
+def wildcard_resources() -> Iterator[tuple[str, int]]:
     """Template and line (from 0) of every ``Resource`` that is or contains a bare ``*``."""
     for path in TEMPLATES:
         nodes = [yaml.compose((ROOT / path).read_text())]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,18 +20,18 @@ def test_sam_finds_nothing(path: str) -> None:
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_rendered_state_machine_has_no_lint(name: str, tmp_path) -> None:
+def test_rendered_state_machine_has_no_lint(name: str, tmp_path: Path) -> None:
     done = lint_machine(machine(name), tmp_path)
     assert done.returncode == 0, done.stdout
 
 
-def test_the_lint_sees_a_broken_state_machine(tmp_path) -> None:
+def test_the_lint_sees_a_broken_state_machine(tmp_path: Path) -> None:
     broken = json.loads(json.dumps(machine("refresh")))
     broken["States"]["RunGold"]["Resuorce"] = broken["States"]["RunGold"].pop("Resource")
     assert lint_machine(broken, tmp_path).returncode != 0
 
 
-def lint_machine(definition, tmp_path):
+def lint_machine(definition: dict[str, Any], tmp_path: Path) -> subprocess.CompletedProcess[str]:
     role = "arn:aws:iam::123456789012:role/lake"
     properties = {"RoleArn": role, "Definition": definition}
     wrapped = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -20,17 +21,16 @@ LAMBDA_SERVICE_ERRORS = {
 }
 
 
-def tasks(name: str) -> Iterator[tuple[str, dict]]:
+def tasks(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for state, body in machine(name)["States"].items():
         if body["Type"] == "Task":
             yield state, body
 
 
-def targets(body: dict) -> set[str]:
-    named = {body.get("Next"), body.get("Default")}
+def targets(body: dict[str, Any]) -> set[str]:
+    named = {body[key] for key in ("Next", "Default") if key in body}
     named |= {choice["Next"] for choice in body.get("Choices", [])}
-    named |= {catcher["Next"] for catcher in body.get("Catch", [])}
-    return named - {None}
+    return named | {catcher["Next"] for catcher in body.get("Catch", [])}
 
 
 @pytest.mark.parametrize("name", MACHINES)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from tests.infra.templates import ROOT, listed, resource, resources, statements, template, text
+from tests.infra.templates import ROOT, Resource, listed, resource, resources, statements, template, text
 
 BUCKETS = resources("AWS::S3::Bucket")
 LAYERS = ["Bronze", "Silver", "Gold", "Operations", "Results"]
 
 
-def globals_of_functions() -> dict:
-    return template("template.yaml")["Globals"]["Function"]
+def globals_of_functions() -> dict[str, Any]:
+    shared: dict[str, Any] = template("template.yaml")["Globals"]["Function"]
+    return shared
 
 
 # --- Queues ------------------------------------------------------------------------------------
@@ -96,7 +98,7 @@ def test_a_rate_of_one_minute_is_spelled_without_an_s() -> None:
 
 
 @pytest.mark.parametrize("bucket", BUCKETS, ids=str)
-def test_a_bucket_is_encrypted_with_the_lakes_key_versioned_and_closed(bucket) -> None:
+def test_a_bucket_is_encrypted_with_the_lakes_key_versioned_and_closed(bucket: Resource) -> None:
     [rule] = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule == {
         "BucketKeyEnabled": True,
@@ -128,7 +130,7 @@ def test_a_denial_of_encryption_leaves_writers_alone_that_ask_for_none(layer: st
     assert text(template("infrastructure/encryption.yaml")["Outputs"]["KeyArn"]["Value"]) == "${LakeKey.Arn}"
 
 
-def policy(layer: str) -> dict[str, dict]:
+def policy(layer: str) -> dict[str, dict[str, Any]]:
     document = resource(f"{layer}BucketPolicy").properties["PolicyDocument"]
     return {statement["Sid"]: statement for statement in document["Statement"]}
 
@@ -184,7 +186,7 @@ def test_every_role_but_none_other_may_use_the_key() -> None:
 
 
 @pytest.mark.parametrize("table", resources("AWS::DynamoDB::GlobalTable"), ids=str)
-def test_a_table_is_global_protected_encrypted_and_can_be_restored(table) -> None:
+def test_a_table_is_global_protected_encrypted_and_can_be_restored(table: Resource) -> None:
     properties = table.properties
     # What a second replica will need; adding it later is an update.
     assert properties["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -93,7 +95,7 @@ def test_a_prefix_that_comes_back_is_no_longer_retired() -> None:
 
 
 @pytest.fixture
-def answers():
+def answers() -> Iterator[SimpleNamespace]:
     """What was PUT to the address of the answer, and that address."""
     received: list[dict[str, str]] = []
 
@@ -114,7 +116,7 @@ def answers():
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch):
+def app(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     arn = "arn:aws:states:us-east-1:000000000000:stateMachine:lake-dev-"
     environment = {
         "LAKE_NAME": "lake",
@@ -131,12 +133,14 @@ def app(monkeypatch: pytest.MonkeyPatch):
     for name, value in {**environment, **{name: name.lower() for name in names.split()}}.items():
         monkeypatch.setenv(name, value)
     spec = importlib.util.spec_from_file_location("assets_app", ROOT / "functions" / "assets" / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     bucket = FakeBucket()
     monkeypatch.setattr(module.S3Assets, "connect", lambda name: bucket)
     monkeypatch.setattr(module, "SOURCES", ROOT)
-    module.bucket = bucket
+    monkeypatch.setattr(module, "bucket", bucket, raising=False)
     return module
 
 
@@ -145,12 +149,12 @@ CONTEXT = SimpleNamespace(
 )
 
 
-def request(answers, kind: str) -> dict:
-    event = json.loads((ROOT / "events" / "assets.json").read_text())
+def request(answers: SimpleNamespace, kind: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((ROOT / "events" / "assets.json").read_text())
     return event | {"RequestType": kind, "ResponseURL": answers.url}
 
 
-def test_create_ships_the_sources_and_answers_with_the_prefix(app, answers) -> None:
+def test_create_ships_the_sources_and_tells_the_prefix(app: ModuleType, answers: SimpleNamespace) -> None:
     event = request(answers, "Create")
     app.handler(event, CONTEXT)
     [answer] = answers.received
@@ -162,14 +166,14 @@ def test_create_ships_the_sources_and_answers_with_the_prefix(app, answers) -> N
     assert {"index.json", "lakehouse_spark.zip", "plans/flights.json", "jobs/gold.py"} <= shipped
 
 
-def test_delete_touches_nothing(app, answers) -> None:
+def test_delete_touches_nothing(app: ModuleType, answers: SimpleNamespace) -> None:
     app.handler(request(answers, "Delete"), CONTEXT)
     assert [answer["Status"] for answer in answers.received] == ["SUCCESS"]
     assert app.bucket.objects == {}
 
 
 def test_a_contract_that_does_not_compile_is_told_in_its_own_words(
-    app, answers, tmp_path, monkeypatch
+    app: ModuleType, answers: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("contracts", "models", "glue"):
         (tmp_path / name).mkdir()
@@ -181,7 +185,9 @@ def test_a_contract_that_does_not_compile_is_told_in_its_own_words(
     assert "flights.yaml" in answer["Reason"]
 
 
-def test_an_unforeseen_error_is_told_by_its_name_only(app, answers, monkeypatch) -> None:
+def test_an_unforeseen_error_is_told_by_its_name_only(
+    app: ModuleType, answers: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(sources: Path) -> None:
         raise RuntimeError("a detail nobody has looked at")
 
