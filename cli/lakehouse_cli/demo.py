@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from lakehouse.words import quarantine_table
 from lakehouse_cli import athena, output, progress, tracing, twin_process, upload
 from lakehouse_cli.commands.files import follow, upload_all
 from lakehouse_cli.commands.status import TROUBLE, file_table
@@ -197,12 +198,18 @@ def _ask(lake: Lake, console: Console, sql: str, layer: str) -> athena.Result:
 
 
 def _show_counts(lake: Lake, console: Console) -> None:
-    tables = _tables(lake, lake.name("SilverDatabaseName"))
-    if not tables:
+    """One statement over all datasets the catalog holds."""
+    tables = set(_tables(lake, lake.name("SilverDatabaseName")))
+    datasets = sorted(name for name in tables if quarantine_table(name) in tables)
+    if not datasets:
         raise CommandError("There is no Silver table. `lakehouse runs --twin` shows what the runs did.")
     # Names of our own catalog, which hold nothing but letters, digits and underscores.
-    counts = [f"SELECT '{t}' AS silver_table, count(*) AS row_count FROM {t}" for t in tables]  # noqa: S608
-    _ask(lake, console, "\nUNION ALL ".join(counts) + "\nORDER BY 1", "silver")
+    counts = [
+        f"SELECT '{name}' AS dataset, (SELECT count(*) FROM {name}) AS silver_rows,\n"  # noqa: S608
+        f"       (SELECT count(*) FROM {quarantine_table(name)}) AS quarantined_rows"
+        for name in datasets
+    ]
+    _ask(lake, console, "\nUNION ALL ".join(counts) + "\nORDER BY dataset", "silver")
 
 
 def _show_gold(lake: Lake, console: Console) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-WIDTH_WITHOUT_TERMINAL = 200
+WIDTH_WITHOUT_TERMINAL = 2000
 SECONDS_A_MINUTE = 60
 BYTES_A_UNIT = 1024
 STATE_STYLES = {
@@ -56,14 +56,14 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def cell(value: object) -> Text:
-    """One table cell: numbers with separators, times in UTC to the second, nothing for None."""
+def cell(value: object, *, separators: bool = True) -> Text:
+    """One table cell: numbers with separators (if wanted), times in UTC to the second, nothing for None."""
     if value is None:
         return Text("")
     if isinstance(value, bool):
         return Text("yes" if value else "no")
     if isinstance(value, int):
-        return Text(f"{value:,}")
+        return Text(f"{value:,}" if separators else str(value))
     if isinstance(value, datetime):
         return Text(value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"))
     text = visible(str(value))
@@ -71,7 +71,12 @@ def cell(value: object) -> Text:
 
 
 def table(
-    title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()
+    title: str | None,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    right: Sequence[str] = (),
+    *,
+    separators: bool = True,
 ) -> Table:
     """A table of cells; columns whose cells are all numbers, or named in ``right``, are set flush right."""
     listed = [list(row) for row in rows]
@@ -84,7 +89,7 @@ def table(
         flush_right = numeric or name in right
         made.add_column(Text(visible(name)), justify="right" if flush_right else "left", overflow="fold")
     for row in listed:
-        made.add_row(*(cell(value) for value in row))
+        made.add_row(*(cell(value, separators=separators) for value in row))
     return made
 
 

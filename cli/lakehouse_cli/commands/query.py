@@ -40,5 +40,5 @@ def query(
         writer.writerow(found.columns)
         writer.writerows(found.rows)
     else:
-        output.stdout().print(output.table(None, found.columns, found.rows))
+        output.stdout().print(output.table(None, found.columns, found.rows, separators=False))
         output.note(found.summary())
