@@ -24,7 +24,7 @@ from lakehouse_cli import athena
 from lakehouse_cli.connection import Connection, Lake, TwinEndpoint
 from lakehouse_cli.watch import File, Step, Watch
 
-SETTLE_SECONDS = 240
+SETTLE_SECONDS = 420
 STACK = "lake-dev"
 
 
