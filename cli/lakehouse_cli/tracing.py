@@ -107,9 +107,8 @@ def _add_files(tree: Tree, read: SilverRead, *, every_file: bool) -> None:
     where = "/".join(f"{name}={value}" for name, value in query.where.items())
     snapshot = f" at snapshot {query.snapshot_id}" if query.snapshot_id is not None else ""
     part = f" ({where})" if where else ""
-    branch = tree.add(
-        output.visible(f"silver.{query.dataset}{part}{snapshot}: rows of {len(read.objects)} object versions")
-    )
+    count = f"{len(read.objects)} object version{'' if len(read.objects) == 1 else 's'}"
+    branch = tree.add(output.visible(f"silver.{query.dataset}{part}{snapshot}: rows of {count}"))
     by_key = sorted(read.objects, key=lambda each: each.key)
     shown = by_key if every_file else by_key[:SHOWN_FILES]
     for each in shown:

@@ -208,10 +208,10 @@ class Watch:
                 self._tell_end(self._following.pop(run.writer))
 
     def _tell_stages(self, run: _Run) -> None:
-        """Tell each state the run's execution has entered since the last look."""
+        """Tell each task the run's execution has begun since the last look."""
         stages = [*self._stages(run)]
         for stage in stages[run.events_told :]:
-            self._step(label(run.writer), stage)
+            self._step(label(run.writer), stage, bad=stage == "NotifyFailure")
         run.events_told = max(run.events_told, len(stages))
 
     def _stages(self, run: _Run) -> Iterable[str]:
@@ -221,7 +221,7 @@ class Watch:
         try:
             for page in pages.paginate(executionArn=arn, includeExecutionData=False):
                 for event in page["events"]:
-                    if event["type"].endswith("StateEntered"):
+                    if event["type"] == "TaskStateEntered":
                         yield event["stateEnteredEventDetails"]["name"]
         except ClientError as refused:
             if refused.response["Error"]["Code"] != "ExecutionDoesNotExist":
