@@ -1,0 +1,179 @@
+"""Deploying the real template again, deleting it, and deploying it after that: in a lake of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.twin.conftest import ROOT, STATE_DIR
+from twin.deploy import Target, delete_stack, deploy_stack
+from twin.errors import DeployError
+from twin.settings import Settings
+
+LAKE, STACK = "second", "second-dev"
+SOURCES = (
+    "functions",
+    "layers",
+    "contracts",
+    "models",
+    "glue",
+    "infrastructure",
+    "statemachines",
+    "requirements",
+)
+AIRLINES = "airlines/airlines.csv"
+
+
+@dataclass
+class Second:
+    """A project folder of which a lake is deployed, and the twin it is deployed to."""
+
+    target: Target
+    project: Path
+
+    def deploy(self, *parameters: str) -> dict[str, str]:
+        return deploy_stack(self.target, STACK, "template.yaml", [f"LakeName={LAKE}", *parameters])
+
+    def put(self, outputs: dict[str, str], key: str, body: bytes) -> None:
+        self.target.client("s3").put_object(Bucket=outputs["BronzeBucketName"], Key=key, Body=body)
+
+    def run(self, outputs: dict[str, str], dataset: str) -> dict[str, Any] | None:
+        """The newest execution of a dataset's promote."""
+        machine = self.target.client("stepfunctions")
+        listed = machine.list_executions(stateMachineArn=outputs["PromoteStateMachineArn"])["executions"]
+        found = [item for item in listed if item["name"].startswith(f"{dataset}-")]
+        return machine.describe_execution(executionArn=found[0]["executionArn"]) if found else None
+
+    def entered(self, outputs: dict[str, str], dataset: str, state: str) -> bool:
+        run = self.run(outputs, dataset)
+        if run is None:
+            return False
+        history = self.target.client("stepfunctions").get_execution_history(executionArn=run["executionArn"])
+        return any(e.get("stateEnteredEventDetails", {}).get("name") == state for e in history["events"])
+
+    def succeeded(self, outputs: dict[str, str], dataset: str) -> bool:
+        run = self.run(outputs, dataset)
+        assert run is None or run["status"] in {"RUNNING", "SUCCEEDED"}, run
+        return run is not None and run["status"] == "SUCCEEDED"
+
+    def job_arguments(self, dataset: str) -> dict[str, str]:
+        """What the newest silver run of a dataset was started with."""
+        runs = self.target.client("glue").get_job_runs(JobName=f"{STACK}-silver")["JobRuns"]
+        [newest, *_] = [run["Arguments"] for run in runs if run["Arguments"]["--dataset"] == dataset]
+        return dict(newest)
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 180) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def second(twin: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Second]:
+    project = tmp_path_factory.mktemp("second") / "project"
+    for name in SOURCES:
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("template.yaml", "samconfig.toml"):
+        shutil.copy(ROOT / name, project / name)
+    for name in (".venv", ".tools", ".cache"):
+        (project / name).symlink_to(ROOT / name)
+    settings = Settings(project, state_folder=ROOT / STATE_DIR)
+    made = Second(Target.find(settings), project)
+    yield made
+    # Nobody waits for it: the next tests do not look at this lake.
+    made.target.client("cloudformation").delete_stack(StackName=STACK)
+
+
+def stack_status(second: Second) -> str:
+    stacks = second.target.client("cloudformation").list_stacks()["StackSummaries"]
+    [*found] = [stack["StackStatus"] for stack in stacks if stack["StackName"] == STACK]
+    return found[0] if found else ""
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after, 1))
+
+
+def test_a_run_in_flight_ends_on_the_assets_it_began_with_and_the_next_uses_the_new(second: Second) -> None:
+    # Between two looks at the crawler there is time enough to deploy.
+    first = second.deploy("CrawlPollSeconds=45")
+    second.put(first, "shops/shops.csv", b"id,name\n1,North\n2,South\n")
+    until(lambda: second.entered(first, "shops", "WaitForCrawl"), "the run is in flight")
+
+    edit(second.project / "contracts" / "airlines.yaml", "required: true", "required: false")
+    edit(second.project / "models" / "fleet_use.sql", "AVG(f.year - p.year)", "AVG(f.year - p.year + 0)")
+    changed = second.deploy("CrawlPollSeconds=45")
+    assert changed["AssetsPrefix"] != first["AssetsPrefix"]
+    assert not second.succeeded(first, "shops"), "the run had ended before the second deployment had"
+
+    until(lambda: second.succeeded(changed, "shops"), "the run in flight has ended")
+    arguments = second.job_arguments("shops")
+    operations = changed["OperationsBucketName"]
+    assert arguments["--scriptLocation"] == f"s3://{operations}/{first['AssetsPrefix']}jobs/silver.py"
+    assert arguments["--extra-py-files"] == f"s3://{operations}/{first['AssetsPrefix']}lakehouse_spark.zip"
+
+    second.put(changed, AIRLINES, b"carrier,name\nUA,United Air Lines Inc.\n")
+    until(lambda: second.succeeded(changed, "airlines"), "the next run has ended")
+    arguments = second.job_arguments("airlines")
+    assert arguments["--plan"] == f"{changed['AssetsPrefix']}plans/airlines.json"
+    assert arguments["--scriptLocation"] == f"s3://{operations}/{changed['AssetsPrefix']}jobs/silver.py"
+
+
+def test_a_contract_that_does_not_compile_stops_the_deployment_and_changes_nothing(
+    second: Second, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = second.target.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
+    contract = second.project / "contracts" / "airlines.yaml"
+    text = contract.read_text()
+    contract.write_text(text + "\nno such field: true\n")
+    with pytest.raises(DeployError):
+        second.deploy("CrawlPollSeconds=45")
+    assert "ShippedAssets: contracts/airlines.yaml" in capsys.readouterr().out
+    contract.write_text(text)
+    after = second.target.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    assert after["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert after["Outputs"] == before
+
+
+def test_data_outlives_the_stack_and_a_suffix_makes_room_for_the_next(
+    second: Second, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = second.target.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    delete_stack(second.target, STACK)
+    assert stack_status(second) == "DELETE_COMPLETE"
+
+    kept = second.target.client("s3").list_objects_v2(Bucket=outputs["BronzeBucketName"])["Contents"]
+    assert AIRLINES in {item["Key"] for item in kept}
+    table = second.target.client("glue").get_table(
+        DatabaseName=outputs["SilverDatabaseName"], Name="airlines"
+    )
+    assert table["Table"]["Parameters"]["metadata_location"].startswith("s3://")
+    assert second.target.client("dynamodb").describe_table(TableName=outputs["LedgerTableName"])
+    functions = second.target.client("lambda").list_functions()["Functions"]
+    assert not [f for f in functions if f["FunctionName"].startswith(f"{STACK}-")]
+
+    # What is kept stands in the way of a second one of the same name; the attempt harms neither.
+    with pytest.raises(DeployError):
+        second.deploy()
+    assert "already exists" in capsys.readouterr().out
+    assert second.target.client("s3").head_object(Bucket=outputs["BronzeBucketName"], Key=AIRLINES)
+
+    renewed = second.deploy("NameSuffix=-b2")
+    assert renewed["LedgerTableName"] == f"{STACK}-ledger-b2"
+    assert renewed["SilverDatabaseName"] == f"{LAKE}_dev_silver_b2"
+    second.put(renewed, AIRLINES, b"carrier,name\nUA,United Air Lines Inc.\n")
+    until(lambda: second.succeeded(renewed, "airlines"), "the first run of the next lake has ended")
+    output = json.loads((second.run(renewed, "airlines") or {})["output"])
+    assert (output["promoted"], output["silverRows"]) == (1, 1)
