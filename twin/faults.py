@@ -1,7 +1,8 @@
-"""Faults on demand: who calls a service at a chosen moment dies, or is refused, once.
+"""Faults on demand: who calls a service at a chosen moment dies, or is refused.
 
-A test writes ``faults.json`` in the twin's folder, a list of faults; each fires once and is then noted in
-``faults-fired.json``. A fault is ``{"id", "service", "call", "role", "when", "effect"}``:
+A test writes ``faults.json`` in the twin's folder, a list of faults. Each fires once, or as many ``times`` as
+it says (-1: always), and is then noted in ``faults-fired.json``. A fault is
+``{"id", "service", "call", "role", "when", "effect"}``:
 
 - ``call``: a regular expression over what is called: the action's name (``TransactWriteItems``), or for
   services without one, such as S3, method and path (``PUT /bucket/runs/.*manifest``).
@@ -35,10 +36,11 @@ KILLED_WAIT_SECONDS = 30
 
 @dataclass
 class _Armed:
-    """A fault that has not fired yet."""
+    """A fault that has not fired as often as it should."""
 
     spec: dict[str, Any]
     skip: int
+    times: int
 
     def meets(self, service: str, call: str, role: str) -> bool:
         spec = self.spec
@@ -66,7 +68,9 @@ class FaultBook:
                 if armed.skip > 0:
                     armed.skip -= 1
                     continue
-                self._armed.remove(armed)
+                armed.times -= 1
+                if armed.times == 0:
+                    self._armed.remove(armed)
                 self._fired.append(armed.spec["id"])
                 (self.folder / FIRED_FILE).write_text(json.dumps(self._fired))
                 return armed.spec
@@ -78,7 +82,7 @@ class FaultBook:
         if stamp != self._stamp:
             specs = json.loads(path.read_text()) if stamp else []
             self._stamp, self._fired = stamp, []
-            self._armed = [_Armed(spec, int(spec.get("skip", 0))) for spec in specs]
+            self._armed = [_Armed(s, int(s.get("skip", 0)), int(s.get("times", 1))) for s in specs]
 
 
 def install(app: ModuleType, context: Context) -> None:
