@@ -66,6 +66,12 @@ def test_a_dead_letter_is_kept_as_long_as_a_queue_can() -> None:
         assert queue.properties["MessageRetentionPeriod"] == 14 * 86400, queue
 
 
+def test_the_function_that_calls_itself_is_not_taken_for_a_runaway_loop() -> None:
+    looping = [f.name for f in resources("AWS::Serverless::Function") if "RecursiveLoop" in f.properties]
+    assert looping == ["ReconcileFunction"]
+    assert resource("ReconcileFunction").properties["RecursiveLoop"] == "Allow"
+
+
 # --- Events ------------------------------------------------------------------------------------
 
 
