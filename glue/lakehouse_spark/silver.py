@@ -511,16 +511,18 @@ class Run:
     def losing_rows(self, frames: Frames) -> list[str]:
         """SQL conditions over ``t``: the table's rows that a winner replaces or a unique rule keeps out."""
         found = []
+        this_run = f"{words.RUN_ID} = {literals([self.job.run_id])}"
+        # Winners and displaced rows are read back from the branches they were just written to: Spark's DELETE takes
+        # no subquery over the parsed files, whose row numbers it calls non-deterministic.
         if frames.winners is not None:
-            frames.winners.createOrReplaceTempView("lakehouse_winners")
+            silver = publish.branch_table(self.job.silver, self.job.branch)
             same = " AND ".join(f"w.{quoted(k)} = t.{quoted(k)}" for k in self.plan["primary_key"])
-            older = f"t.{words.RUN_ID} != {literals([self.job.run_id])}"
-            found.append(f"({older} AND EXISTS (SELECT 1 FROM lakehouse_winners w WHERE {same}))")
+            found.append(f"(NOT t.{this_run} AND EXISTS (SELECT 1 FROM {silver} w WHERE w.{this_run} AND {same}))")
         if frames.displaced is not None:
-            frames.displaced.createOrReplaceTempView("lakehouse_displaced")
+            quarantine = publish.branch_table(self.job.quarantine, self.job.branch)
             names = (words.SOURCE_VERSION_ID, words.SOURCE_ROW)
             same = " AND ".join(f"d.{name} = t.{name}" for name in names)
-            found.append(f"EXISTS (SELECT 1 FROM lakehouse_displaced d WHERE {same})")
+            found.append(f"EXISTS (SELECT 1 FROM {quarantine} d WHERE d.{this_run} AND {same})")
         return found
 
     def stale_quarantine(self, changed: list[str]) -> str:
