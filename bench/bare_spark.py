@@ -1,4 +1,4 @@
-"""Read a CSV of flights and append it to an Iceberg table, nothing else; prints each time's seconds as JSON."""
+"""Read a CSV of flights, append it to an Iceberg table, nothing else; prints the seconds of each time (JSON)."""
 
 from __future__ import annotations
 
