@@ -1,4 +1,4 @@
-"""Read a CSV of flights, append it to an Iceberg table, nothing else; prints the seconds of each time (JSON)."""
+"""Read a CSV of flights and append it to an Iceberg table, nothing else; prints seconds as a JSON list."""
 
 from __future__ import annotations
 

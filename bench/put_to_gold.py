@@ -3,9 +3,9 @@
     make bench            # starts a twin with the flights lake unless one is up
     make bench ARGS="--rounds 5 --no-spark"
 
-Times of the stages are those of the executions' own histories. Gold counts as queryable when the Gold job has
-ended and a query through Athena's API, begun after that, has answered with the new figure. At the end the same
-rows are read and written by bare Spark, in a session of its own, for a ratio.
+Times of the stages are those of the executions' own histories. Gold counts as queryable when the Gold job
+has ended and a query through Athena's API, begun after that, has answered with the new figure. At the end the
+same rows are read and written by bare Spark, in a session of its own, for a ratio.
 """
 
 from __future__ import annotations
