@@ -85,9 +85,24 @@ project() {
     fail "the project could not be installed into .venv. Read uv's message above."
 }
 
+# The jars are large: what one checkout resolved, the next one takes from the user's cache.
 jars() {
+  local shared record=.cache/jars/resolved.json
+  shared="${XDG_CACHE_HOME:-$HOME/.cache}/lakehouse/jars"
+  if [ ! -f "$record" ] && [ -f "$shared/resolved.json" ]; then
+    take "$shared" .cache/jars
+  fi
   .venv/bin/python -m twin.jars ||
     fail "the Spark jars could not be resolved. Read the message above, then run make setup again."
+  cmp -s "$record" "$shared/resolved.json" || take .cache/jars "$shared"
+}
+
+take() { # FROM TO: a folder of jars, whole or not at all, without using the disk twice where links are possible
+  rm -rf "$2.part.$$"
+  mkdir -p "$2.part.$$"
+  cp -l "$1"/*.jar "$1/resolved.json" "$2.part.$$/" 2>/dev/null || cp "$1"/*.jar "$1/resolved.json" "$2.part.$$/"
+  rm -rf "$2"
+  mv "$2.part.$$" "$2"
 }
 
 "$@"
