@@ -79,9 +79,9 @@ def execute(account: Account, sql: str, workgroup: str = "athena-tests", **reque
     return dict(wait_for(finished))
 
 
-def rows(account: Account, sql: str) -> list[list[str | None]]:
+def rows(account: Account, sql: str, workgroup: str = "athena-tests") -> list[list[str | None]]:
     """The rows of a query that succeeds, without the header."""
-    execution = execute(account, sql)
+    execution = execute(account, sql, workgroup)
     assert execution["Status"]["State"] == "SUCCEEDED", execution["Status"]
     found = account.client("athena").get_query_results(QueryExecutionId=execution["QueryExecutionId"])
     data = [[cell.get("VarCharValue") for cell in row["Data"]] for row in found["ResultSet"]["Rows"]]

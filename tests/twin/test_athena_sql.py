@@ -1,4 +1,4 @@
-# ruff: noqa: E501, ISC004 - a statement and its rows read best beside each other
+# ruff: noqa: ISC004 - a statement and its rows read best beside each other
 """Athena's SQL on DuckDB, without a server: what is answered is what Athena answers, and the rest is refused.
 
 The expectations are literal, from Trino's documentation of its functions and operators

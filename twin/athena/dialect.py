@@ -59,9 +59,9 @@ NODES: Final = frozenset(
 )
 CLAUSES: Final = frozenset(
     """
-    all and any as between by case else except filter from having in intersect is join like not on or over
-    select then union using values varchar decimal timestamp when where with group limit offset distinct
-    array exists
+    all and any array as between by case decimal distinct else except exists filter from group having in
+    intersect is join like limit not of offset on or over select then timestamp union using values varchar
+    when where with
     """.split()  # noqa: SIM905 - a list of words reads better as text
 )
 """Words that may stand before a parenthesis without being a function."""
