@@ -1,4 +1,4 @@
-# ruff: noqa: E501, ISC004 - a sentence that is expected stands whole
+# ruff: noqa: ISC004 - a sentence that is expected stands whole
 """Contracts: what compiles to which plan, and what every mistake is answered with."""
 
 from __future__ import annotations
@@ -245,6 +245,7 @@ def test_every_kind_of_rule_with_its_action() -> None:
             ),
         ],
         quality=[
+            {"metric": "duplicateValues", "arguments": {"properties": ["code"]}, "mustBe": 0},
             {"metric": "duplicateValues", "arguments": {"properties": ["code", "n"]}, "mustBe": 0},
             {
                 "type": "custom",
@@ -262,7 +263,7 @@ def test_every_kind_of_rule_with_its_action() -> None:
     assert rules == {
         "malformed": ("malformed", [], None, "quarantine"),
         "code_required": ("required", ["code"], None, "rejectFile"),
-        "code_unique": ("unique", ["code"], None, "rejectFile"),
+        "code_unique": ("unique", ["code"], None, "quarantine"),
         "code_enum": ("enum", ["code"], ["A", "B"], "rejectFile"),
         "code_minLength": ("minLength", ["code"], 1, "rejectFile"),
         "code_maxLength": ("maxLength", ["code"], 3, "rejectFile"),
@@ -278,6 +279,13 @@ def test_every_kind_of_rule_with_its_action() -> None:
         "code_n_unique": ("unique", ["code", "n"], None, "quarantine"),
         "small_or_late": ("sql", ["n", "d"], "n < 5 OR d > DATE '2024-01-01'", "rejectBatch"),
     }
+
+
+def test_a_unique_rule_rejects_rows_and_never_files() -> None:
+    text = contract([column("code", unique=True, customProperties=custom(action="rejectFile"))])
+    with pytest.raises(DefinitionError) as refused:
+        plan_of(text)
+    assert "the unique rule 'code_unique' cannot rejectFile" in str(refused.value)
 
 
 def test_a_quality_entry_replaces_the_rule_that_the_property_implies() -> None:

@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - one case a line, however long its SQL
+
 """Gold models: their plans, their lineage, the proof of their mappings, and every refusal."""
 
 from __future__ import annotations

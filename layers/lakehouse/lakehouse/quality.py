@@ -43,7 +43,18 @@ class Rules:
         self.found[key] = rule
 
     def listed(self) -> list[PlanRule]:
-        """All rules, in the order they were first stated."""
+        """All rules, in the order they were first stated.
+
+        A unique rule keeps the first row and turns later ones away. Were it to refuse whole files, that would
+        make rows of others unique again, and the batch a file came in would decide what lands.
+        """
+        for rule in self.found.values():
+            if rule["kind"] == "unique" and rule["action"] in {"rejectFile", "rejectBatch"}:
+                self.problems.add(
+                    "schema[0]",
+                    f"the unique rule '{rule['name']}' cannot {rule['action']}",
+                    "State it as a quality entry of its own (duplicateValues), to warn or quarantine",
+                )
         return list(self.found.values())
 
 

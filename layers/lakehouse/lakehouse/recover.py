@@ -64,6 +64,8 @@ ENVIRONMENT_WORDS = (
     "ServiceUnavailable",
     "InternalServiceException",
     "States.Permissions",
+    "CrawlFailed",
+    "CrawlTimedOut",
 )
 """Words of AWS's own errors that blame no file. Looked for, never repeated: a text may quote data."""
 
