@@ -93,6 +93,20 @@ class Queries:
             execution["Statistics"].update(
                 EngineExecutionTimeInMillis=elapsed_ms, TotalExecutionTimeInMillis=elapsed_ms
             )
+            self._emit(execution)
+
+    def _emit(self, execution: JsonObject) -> None:
+        """Tell EventBridge, as in ``.../athena/latest/ug/athena-events.html``."""
+        detail = {
+            "versionId": "0",
+            "previousState": "RUNNING",
+            "currentState": execution["Status"]["State"],
+            "statementType": execution["StatementType"],
+            "queryExecutionId": execution["QueryExecutionId"],
+            "workgroupName": execution["WorkGroup"],
+            "sequenceNumber": "3",
+        }
+        self._context.emit_event("aws.athena", "Athena Query State Change", detail)
 
     def _remember(self, execution: JsonObject) -> Callable[[duckdb.DuckDBPyConnection], None]:
         def remember(connection: duckdb.DuckDBPyConnection) -> None:

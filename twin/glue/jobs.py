@@ -100,7 +100,7 @@ class JobRunner:
     # --- A run ------------------------------------------------------------------------------------
 
     def _execute(self, job: JsonObject, run: JobRun) -> None:
-        """Run to the end, whatever it is, and tell it: record, logs, event, and who waits."""
+        """Run to the end, whatever it is, and tell it: record, logs, and the event that others wait for."""
         try:
             state, message = self._run_in_worker(job, run)
         except (LaunchError, RoleUnusableError) as error:
@@ -110,10 +110,7 @@ class JobRunner:
             state, message = "ERROR", f"Internal service error: {type(error).__name__}"
         fields = {"ErrorMessage": message} if message else {}
         run.enter(state, ExecutionTime=round(time.time() - run.record["StartedOn"]), **fields)
-        try:
-            self._emit(run)
-        finally:
-            run.announce_end()
+        self._emit(run)
 
     def _run_in_worker(self, job: JsonObject, run: JobRun) -> tuple[str, str | None]:
         arguments = _merged_arguments(job, run)

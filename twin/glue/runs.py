@@ -1,8 +1,6 @@
-"""The job runs the twin knows, and the way to wait for one.
+"""The job runs the twin knows, by account, region and job.
 
-``twin.glue.runs.wait(job_name, run_id, timeout)`` blocks until the run has ended (an event, no polling) and
-returns its record in the shape of Glue's ``GetJobRun``. It must run on a worker thread that carries the
-request's context (account and region), as Step Functions executions do.
+Whoever waits for a run waits for its "Glue Job State Change" event, which comes once the record is complete.
 """
 
 from __future__ import annotations
@@ -24,17 +22,12 @@ class RunUnknownError(TwinError):
     """No such run of this job."""
 
 
-class RunUnfinishedError(TwinError):
-    """The run has not ended within the time given."""
-
-
 @dataclass
 class JobRun:
     """One run. ``record`` has the shape of the API's JobRun; times are seconds since 1970."""
 
     record: dict[str, Any]
     stop_requested: threading.Event = field(default_factory=threading.Event)
-    ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def run_id(self) -> str:
@@ -54,10 +47,6 @@ class JobRun:
         self.record.update(JobRunState=state, LastModifiedOn=now, **fields)
         if state not in ACTIVE_STATES:
             self.record["CompletedOn"] = now
-
-    def announce_end(self) -> None:
-        """Wake whoever waits for the run."""
-        self.ended.set()
 
 
 _runs: dict[tuple[str, str, str], list[JobRun]] = {}
@@ -84,17 +73,6 @@ def get(job_name: str, run_id: str) -> JobRun:
         if run.run_id == run_id:
             return run
     raise RunUnknownError(f"Job run {run_id} of job {job_name} is not known.")
-
-
-def wait(job_name: str, run_id: str, timeout: float | None = None) -> dict[str, Any]:
-    """Block until the run has ended; its record. ``timeout`` in seconds.
-
-    Raises ``RunUnknownError``, or ``RunUnfinishedError`` when the time is over.
-    """
-    run = get(job_name, run_id)
-    if not run.ended.wait(timeout):
-        raise RunUnfinishedError(f"Job run {run_id} of job {job_name} has not ended within {timeout} s.")
-    return dict(run.record)
 
 
 def _of(job_name: str) -> list[JobRun]:

@@ -102,7 +102,8 @@ class WorkerPool:
 
     def start(self) -> None:
         """Make the class archive if there is none, then keep the reserve full, on a thread of its own."""
-        self._work_dir.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._work_dir, ignore_errors=True)  # what a twin that was killed left behind
+        self._work_dir.mkdir(parents=True)
         if self._reserve_size:
             threading.Thread(target=self._keep_reserve, daemon=True, name="glue-reserve").start()
 
