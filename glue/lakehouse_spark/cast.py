@@ -60,10 +60,12 @@ def without_tokens(text: str, tokens: Iterable[str]) -> str:
     return f"CASE WHEN {text} NOT IN ({listed}) THEN {text} END" if listed else text
 
 
-def strict(
+def strict(  # noqa: PLR0911 - one return per kind of type
     text: str, target: str, style: Style, date_format: str | None = None, timezone: str | None = None
 ) -> str:
-    """``text`` (a string) as ``target`` (Spark SQL's name of a type), null where it does not fit without loss."""
+    """``text`` (a string) as ``target`` (Spark SQL's name of a type), null where it does not fit without
+    loss.
+    """
     if target == "string":
         return text
     if target == "boolean":
@@ -83,10 +85,17 @@ def strict(
     return f"try_cast({text} AS {target})"
 
 
-def strict_native(
-    value: str, source: str, target: str, style: Style, date_format: str | None = None, timezone: str | None = None
+def strict_native(  # noqa: PLR0911 - one return per kind of type
+    value: str,
+    source: str,
+    target: str,
+    style: Style,
+    date_format: str | None = None,
+    timezone: str | None = None,
 ) -> str:
-    """``value`` of the type ``source`` (a Parquet column's) as ``target``, null where it does not fit without loss."""
+    """``value`` of the type ``source`` (a Parquet column's) as ``target``, null where it does not fit
+    without loss.
+    """
     if source == target:
         return value
     if source in INTEGERS and target in INTEGERS:
@@ -118,11 +127,15 @@ def as_text(value: str, source: str) -> str:
 def _boolean(text: str, style: Style) -> str:
     true, false = (literals(t.lower() for t in tokens) for tokens in (style.true_tokens, style.false_tokens))
     word = f"lower(trim({text}))"
-    return f"CASE WHEN {word} IN ({true or 'NULL'}) THEN true WHEN {word} IN ({false or 'NULL'}) THEN false END"
+    return (
+        f"CASE WHEN {word} IN ({true or 'NULL'}) THEN true WHEN {word} IN ({false or 'NULL'}) THEN false END"
+    )
 
 
 def _plain_number(text: str, style: Style) -> str:
-    """A number in the file's own characters as one with a decimal point; null when it is not written that way."""
+    """A number in the file's own characters as one with a decimal point; null when it is not written that
+    way.
+    """
     if style.decimal == "." and not style.group:
         return text
     point, group = re.escape(style.decimal), re.escape(style.group)
@@ -134,7 +147,8 @@ def _plain_number(text: str, style: Style) -> str:
 
 def _integer(number: str, target: str) -> str:
     whole = f"try_cast(substring_index({number}, '.', 1) AS {target})"
-    return f"coalesce(try_cast({number} AS {target}), CASE WHEN {number} RLIKE {literal(_WHOLE)} THEN {whole} END)"
+    zeros = f"CASE WHEN {number} RLIKE {literal(_WHOLE)} THEN {whole} END"
+    return f"coalesce(try_cast({number} AS {target}), {zeros})"
 
 
 def _real(number: str, target: str) -> str:

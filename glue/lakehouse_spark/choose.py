@@ -1,4 +1,6 @@
-"""Which of the manifest's files a run reads: current ones, readable ones, and in snapshot mode the newest whole group."""
+"""Which of the manifest's files a run reads: current ones, readable ones, and in snapshot mode the newest
+whole group.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,7 @@ class Settled:
     reason: str
 
 
-def current_files(
-    bronze: Objects, files: Sequence[words.ManifestFile]
-) -> tuple[list[Source], list[Settled]]:
+def current_files(bronze: Objects, files: Sequence[words.ManifestFile]) -> tuple[list[Source], list[Settled]]:
     """The files whose version is the key's current one, in object order, and what became of the others."""
     heads = in_threads(lambda file: bronze.head(file["key"]), files)
     sources, settled = [], []
@@ -68,7 +68,9 @@ def readable_files(
     plan: words.DatasetPlan,
     parquet_fields: Callable[[str], Fields],
 ) -> tuple[list[Source], list[Settled]]:
-    """What the files are; refused ones with the reason. ``staged``: decompressed copies by ``_source_version_id``."""
+    """What the files are; refused ones with the reason. ``staged``: decompressed copies by
+    ``_source_version_id``.
+    """
 
     def look(source: Source) -> Source | str:
         copy = staged.get(source.source_version_id)
@@ -78,7 +80,9 @@ def readable_files(
     settled: list[Settled] = []
     for source, found in zip(sources, in_threads(look, sources), strict=True):
         if isinstance(found, str):
-            settled.append(Settled(source.key, source.version_id, source.source_version_id, "REJECTED", found))
+            settled.append(
+                Settled(source.key, source.version_id, source.source_version_id, "REJECTED", found)
+            )
         else:
             good.append(found)
     return good, settled
@@ -87,9 +91,11 @@ def readable_files(
 def stage_zstd(
     spark: SparkSession, operations: Objects, sources: Sequence[Source], prefix: str
 ) -> tuple[dict[str, tuple[Objects, str, Head]], list[Settled]]:
-    """Decompressed copies of zstd files under ``prefix``, made in bounded memory by the JVM on the driver.
+    """Decompressed copies of zstd files under ``prefix``, made in bounded memory by the JVM on the
+    driver.
 
-    Hadoop's own zstd codec needs a native library that neither Glue promises nor a laptop has; Spark ships zstd-jni.
+    Hadoop's own zstd codec needs a native library that neither Glue promises nor a laptop has; Spark
+    ships zstd-jni.
     """
     staged: dict[str, tuple[Objects, str, Head]] = {}
     settled = []
@@ -97,7 +103,9 @@ def stage_zstd(
         key = f"{prefix}{number}"
         if source.size_bytes and not _decompress(spark, source.uri, operations.uri(key)):
             reason = "the content is not zstd, or cut off"
-            settled.append(Settled(source.key, source.version_id, source.source_version_id, "REJECTED", reason))
+            settled.append(
+                Settled(source.key, source.version_id, source.source_version_id, "REJECTED", reason)
+            )
         elif source.size_bytes and (head := operations.head(key)) is not None:
             staged[source.source_version_id] = (operations, key, head)
     return staged, settled
@@ -106,15 +114,19 @@ def stage_zstd(
 def _decompress(spark: SparkSession, source: str, target: str) -> bool:
     """Whether ``source`` could be decompressed whole to ``target``."""
     jvm: Any = spark._jvm
-    conf = spark._jsc.hadoopConfiguration()  # type: ignore[attr-defined]
+    conf = spark._jsc.hadoopConfiguration()
     from_path, to_path = (jvm.org.apache.hadoop.fs.Path(uri) for uri in (source, target))
     packed = from_path.getFileSystem(conf).open(from_path)
-    plain = to_path.getFileSystem(conf).create(to_path, True)  # noqa: FBT003 - Hadoop's signature
+    plain = to_path.getFileSystem(conf).create(to_path, True)
     try:
         stream = jvm.com.github.luben.zstd.ZstdInputStream(packed)
         jvm.org.apache.hadoop.io.IOUtils.copyBytes(stream, plain, 1024 * 1024)
-    except Exception as error:  # noqa: BLE001 - py4j has one class for all; told apart by the JVM's own class name
-        if "ZstdIOException" in str(error) or "Truncated source" in str(error) or "EOFException" in str(error):
+    except Exception as error:  # py4j has one class for all: the JVM's own class name tells them apart
+        if (
+            "ZstdIOException" in str(error)
+            or "Truncated source" in str(error)
+            or "EOFException" in str(error)
+        ):
             return False
         raise
     finally:
@@ -138,9 +150,9 @@ def newest_group(
 ) -> Chosen:
     """The newest complete group of files.
 
-    ``holds``: the group the table holds now, as ``{"group": value of the path or key, "order": its newest file}``.
-    Files of an incomplete group wait; complete groups older than the table or than the chosen one are superseded.
-    Files of the very group that the table holds are added to it.
+    ``holds``: the group the table holds now, as ``{"group": value of the path or key, "order": its newest
+    file}``. Files of an incomplete group wait; complete groups older than the table or than the chosen
+    one are superseded. Files of the very group that the table holds are added to it.
     """
     groups: dict[str, list[Source]] = {}
     for source in sources:
@@ -177,5 +189,3 @@ def _group_of(source: Source, plan: words.DatasetPlan) -> str:
 
 def _all(sources: Iterable[Source], outcome: Outcome, reason: str) -> list[Settled]:
     return [Settled(s.key, s.version_id, s.source_version_id, outcome, reason) for s in sources]
-
-

@@ -1,6 +1,7 @@
 """Why a job died, said without a value of a row: whose fault it was, and the kind of error.
 
-Exceptions of Spark quote values and plans. So nothing of a foreign message is passed on but words from a fixed list.
+Exceptions of Spark quote values and plans. So nothing of a foreign message is passed on but words from a
+fixed list.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ ENVIRONMENT_WORDS: Final = (
     "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "AuthorizationHeaderMalformed",
     "UnauthorizedOperation", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
     "UnrecognizedClientException", "KMSAccessDenied", "KMS.DisabledException", "NoSuchBucket",
-    "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequests", "SlowDown", "RequestLimitExceeded",
-    "ProvisionedThroughputExceeded", "ServiceUnavailable", "InternalError", "InternalServiceException",
-    "RequestTimeout", "ConcurrentRunsExceeded", "ResourceNumberLimitExceeded",
+    "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequests", "SlowDown",
+    "RequestLimitExceeded", "ProvisionedThroughputExceeded", "ServiceUnavailable", "InternalError",
+    "InternalServiceException", "RequestTimeout", "ConcurrentRunsExceeded", "ResourceNumberLimitExceeded",
     "UnknownHostException", "ConnectException", "SocketTimeoutException", "NoHttpResponseException",
     "SSLHandshakeException", "SdkClientException", "EndpointConnectionError",
 )  # fmt: skip
-"""Said by AWS, by the network or by the machine: no file is at fault, and splitting a batch would not help."""
+"""Said by AWS, by the network or by the machine: no file is at fault, and splitting a batch would not
+help.
+"""
 
 _FORBIDDEN: Final = re.compile(r"(?:Status Code: |\b)403\b.{0,40}Forbidden|Forbidden.{0,40}403")
 

@@ -1,6 +1,7 @@
 """Objects on S3 as the jobs see them: which version is current, its bytes, JSON in and out.
 
-``S3Objects`` is the only place of the Spark code that speaks to boto3; tests use a folder with the same methods.
+``S3Objects`` is the only place of the Spark code that speaks to boto3; tests use a folder with the same
+methods.
 """
 
 from __future__ import annotations

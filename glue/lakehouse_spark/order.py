@@ -1,7 +1,8 @@
 """Which row wins: keys, sequence, object order, and rules that hold for a whole table.
 
-An order is a struct of the sequence column (upsert only; null is lowest), ``_source_version_id`` and ``_source_row``.
-The table's own rows take part with their order, so that the result is the same however files were batched.
+An order is a struct of the sequence column (upsert only; null is lowest), ``_source_version_id`` and
+``_source_row``. The table's own rows take part with their order, so that the result is the same however
+files were batched.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _FIRST = "__first"
 
 @dataclass(frozen=True)
 class Keys:
-    """What makes rows one, and how they are ordered. ``sequence`` is None where object order alone decides."""
+    """What makes rows one, and how they are ordered. ``sequence`` is None where object order alone
+    decides.
+    """
 
     primary_key: tuple[str, ...]
     sequence: str | None
@@ -47,7 +50,9 @@ class Resolved:
 def order(sequence: str | None) -> Column:
     """The struct that orders rows of one key; the greatest wins."""
     names = [sequence] if sequence else []
-    return functions.struct(*(functions.col(quoted(n)) for n in [*names, words.SOURCE_VERSION_ID, words.SOURCE_ROW]))
+    return functions.struct(
+        *(functions.col(quoted(n)) for n in [*names, words.SOURCE_VERSION_ID, words.SOURCE_ROW])
+    )
 
 
 def resolve(good: DataFrame, table: DataFrame | None, keys: Keys, book: RuleBook) -> Resolved:
@@ -101,7 +106,9 @@ def _mark_later(rows: DataFrame, table: DataFrame | None, rule: Rule, bit: int, 
     rows = rows.withColumn(_FIRST, first)
     later = mine > functions.col(_FIRST)
     if table is not None:
-        theirs = table.where(_all_present(rule)).groupBy(*names).agg(functions.min(order(None)).alias(_THEIRS))
+        theirs = (
+            table.where(_all_present(rule)).groupBy(*names).agg(functions.min(order(None)).alias(_THEIRS))
+        )
         rows = rows.join(theirs, list(rule.columns), "left")
         later = later | functions.coalesce(mine > functions.col(_THEIRS), functions.lit(False))
     name = book.bit_columns[bit // BITS_PER_COLUMN]

@@ -1,4 +1,5 @@
-"""Raw rows as typed rows: strict casts, the bits of the broken rules, what is rescued, the raw record of bad rows.
+"""Raw rows as typed rows: strict casts, the bits of the broken rules, what is rescued, the raw record of
+bad rows.
 
 Reads what ``read.with_origin`` gives; writes the columns of the plan and
 
@@ -69,7 +70,9 @@ def parsed(spark: SparkSession, groups: Sequence[Group], how: Reading) -> DataFr
 def _typed(spark: SparkSession, group: Group, how: Reading) -> DataFrame:
     raw = read_group(spark, group, how.columns, how.plan)
     frame = with_origin(spark, raw, group)
-    frame = frame.selectExpr("*", *(f"{_value(how, raw, i)} AS {quoted(c.name)}" for i, c in enumerate(how.columns)))
+    frame = frame.selectExpr(
+        "*", *(f"{_value(how, raw, i)} AS {quoted(c.name)}" for i, c in enumerate(how.columns))
+    )
     bits = zip(how.book.bit_columns, _bits(how, raw), strict=True)
     frame = frame.selectExpr("*", *(f"{sql} AS {name}" for name, sql in bits))
     return frame.selectExpr(*_kept(how, raw))
@@ -79,9 +82,7 @@ def _value(how: Reading, raw: Raw, number: int) -> str:
     column, text = how.columns[number], raw.texts[number]
     if text is None:
         return f"CAST(NULL AS {column.type})"
-    value = strict_native(
-        text[0], text[1], column.type, how.style, column.date_format, column.timezone
-    )
+    value = strict_native(text[0], text[1], column.type, how.style, column.date_format, column.timezone)
     return value if column.type == "string" else f"CAST({value} AS {column.type})"
 
 
@@ -113,7 +114,9 @@ def _bits(how: Reading, raw: Raw) -> list[str]:
 
 
 def _is_missing(how: Reading, raw: Raw, number: int) -> str:
-    """A value that is there but mistyped breaks ``type``; it is missing only where the row would land without it."""
+    """A value that is there but mistyped breaks ``type``; it is missing only where the row would land
+    without it.
+    """
     missing = f"{quoted(how.columns[number].name)} IS NULL"
     text = raw.texts[number]
     if text is None or keeps_rescued(how.plan) or text[1] == how.columns[number].type:
@@ -131,7 +134,8 @@ def _alone_if_malformed(book: RuleBook, raw: Raw, bits: list[str]) -> list[str]:
     only_unreadable = book.bits_sql({unreadable: "true"})
     cut_off = zip(bits, only_malformed, only_unreadable, strict=True)
     return [
-        f"CASE WHEN {raw.unreadable} THEN {u} WHEN {raw.malformed} THEN {m} ELSE {b} END" for b, m, u in cut_off
+        f"CASE WHEN {raw.unreadable} THEN {u} WHEN {raw.malformed} THEN {m} ELSE {b} END"
+        for b, m, u in cut_off
     ]
 
 
@@ -147,7 +151,9 @@ def _kept(how: Reading, raw: Raw) -> list[str]:
 
 
 def _rescued(how: Reading, raw: Raw) -> str:
-    """JSON of the values that found no place, under the names the file gives them; null when there are none."""
+    """JSON of the values that found no place, under the names the file gives them; null when there are
+    none.
+    """
     pairs = [
         f"{literal(column.source_name)}, CASE WHEN {test} THEN {as_text(text[0], text[1])} END"
         for number, column in enumerate(how.columns)

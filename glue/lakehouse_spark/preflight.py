@@ -34,7 +34,18 @@ WHOLE_CHECK_BYTES: Final = {"gzip": 256 * 1024 * 1024, "bzip2": 16 * 1024 * 1024
 """Compressed files up to this size are read through before Spark sees them; larger ones when Spark failed."""
 
 COMPRESSIONS: Final = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
-UNREADABLE_ENDINGS: Final = (".zip", ".7z", ".lz4", ".snappy", ".deflate", ".xz", ".lzo", ".xlsx", ".orc", ".avro")
+UNREADABLE_ENDINGS: Final = (
+    ".zip",
+    ".7z",
+    ".lz4",
+    ".snappy",
+    ".deflate",
+    ".xz",
+    ".lzo",
+    ".xlsx",
+    ".orc",
+    ".avro",
+)
 MAGIC: Final = {
     b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "a zip archive",
     b"PAR1": "Parquet", b"ORC": "ORC", b"Obj\x01": "Avro", b"%PDF": "PDF", b"\xfd7zXZ": "xz",
@@ -50,7 +61,9 @@ class Refused(Exception):  # noqa: N818 - an outcome of one file, caught within 
 
 @dataclass(frozen=True)
 class Source:
-    """One file that Spark is to read. ``fields`` are name and type in the file's own order (none for JSON)."""
+    """One file that Spark is to read. ``fields`` are name and type in the file's own order (none for
+    JSON).
+    """
 
     key: str
     version_id: str
@@ -78,12 +91,11 @@ def inspect(
 ) -> Source | str:
     """What ``source`` is, or the reason why it is refused.
 
-    ``staged`` is the decompressed copy of a zstd file (its bucket, key and head); ``parquet_fields`` reads the schema
-    of the Parquet file at a URI.
+    ``staged`` is the decompressed copy of a zstd file (its bucket, key and head); ``parquet_fields``
+    reads the schema of the Parquet file at a URI.
     """
     try:
-        if source.size_bytes == 0:
-            raise Refused("the file is empty")
+        _refuse_empty(source)
         values = path_values(source.key, plan)
         found = replace(source, values=values, compression=compression_of(source.key))
         if staged is not None:
@@ -93,6 +105,11 @@ def inspect(
         return _inspect_content(objects, source.key, source.version_id, found, plan, parquet_fields)
     except Refused as refused:
         return str(refused)
+
+
+def _refuse_empty(source: Source) -> None:
+    if source.size_bytes == 0:
+        raise Refused("the file is empty")
 
 
 def path_values(key: str, plan: words.DatasetPlan) -> dict[str, str | None]:
@@ -106,8 +123,13 @@ def path_values(key: str, plan: words.DatasetPlan) -> dict[str, str | None]:
 
 
 def is_damaged(objects: Objects, source: Source) -> bool:
-    """Whether a compressed file that was too large to be read through before Spark did is cut off or broken."""
-    if source.compression not in WHOLE_CHECK_BYTES or source.size_bytes <= WHOLE_CHECK_BYTES[source.compression]:
+    """Whether a compressed file that was too large to be read through before Spark did is cut off or
+    broken.
+    """
+    if (
+        source.compression not in WHOLE_CHECK_BYTES
+        or source.size_bytes <= WHOLE_CHECK_BYTES[source.compression]
+    ):
         return False
     try:
         decompressed_head(objects.stream(source.key, source.version_id), source.compression)
@@ -125,7 +147,9 @@ def _inspect_content(
     parquet_fields: Callable[[str], Fields],
 ) -> Source:
     if source.key.lower().endswith(UNREADABLE_ENDINGS):
-        raise Refused("files with this ending cannot be read: gzip, bzip2 or zstd compress what is to be read")
+        raise Refused(
+            "files with this ending cannot be read: gzip, bzip2 or zstd compress what is to be read"
+        )
     if plan["format"]["type"] == "parquet":
         return _inspect_parquet(objects, key, version_id, source, parquet_fields)
     head = _head(objects, key, version_id, source)
@@ -159,7 +183,8 @@ def _refuse_binary(head: bytes) -> None:
 def decompressed_head(pieces: Iterable[bytes], compression: str) -> bytes:
     """The first ``HEAD_BYTES`` of what is compressed, after all of it was decompressed in bounded memory.
 
-    Raises ``Refused`` when it is cut off or damaged. Streams that follow each other in one file are read as one.
+    Raises ``Refused`` when it is cut off or damaged. Streams that follow each other in one file are read
+    as one.
     """
     head, decoder = b"", _decoder(compression)
     for piece in pieces:

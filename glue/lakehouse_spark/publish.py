@@ -1,9 +1,9 @@
 """Write, audit, publish: a run's branch, its marker commit, and the one commit that makes it visible.
 
-``table`` is always the full name in Spark (``glue_catalog.<database>.<table>``); ``branch`` is a plain branch name
-(``words.run_branch(run_id)``). A DataFrame or SQL statement writes to ``branch_table(table, branch)``.
-Spark 3.5's SQL MERGE and DELETE cannot carry snapshot summary properties, so the marker is an empty append made
-through Iceberg's Java API.
+``table`` is always the full name in Spark (``glue_catalog.<database>.<table>``); ``branch`` is a plain
+branch name (``words.run_branch(run_id)``). A DataFrame or SQL statement writes to ``branch_table(table,
+branch)``. Spark 3.5's SQL MERGE and DELETE cannot carry snapshot summary properties, so the marker is an
+empty append made through Iceberg's Java API.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def branch_table(table: str, branch: str) -> str:
 
 
 def load_table(spark: SparkSession, table: str) -> Any:
-    """Iceberg's own ``Table`` object, as the session's catalog caches it (so both sides see each other's commits)."""
+    """Iceberg's own ``Table`` object, as the session's catalog caches it (so both sides see each other's
+    commits).
+    """
     return _jvm(spark).org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, table)
 
 
@@ -53,7 +55,9 @@ def create_branch(spark: SparkSession, table: str, branch: str) -> None:
 
 
 def drop_branch(spark: SparkSession, table: str, branch: str) -> bool:
-    """Remove ``branch`` if it is there; tells whether it was. A writer that comes late can no longer commit to it."""
+    """Remove ``branch`` if it is there; tells whether it was. A writer that comes late can no longer
+    commit to it.
+    """
     iceberg_table = load_table(spark, table)
     iceberg_table.refresh()
     if not iceberg_table.refs().containsKey(branch):
@@ -63,7 +67,9 @@ def drop_branch(spark: SparkSession, table: str, branch: str) -> bool:
 
 
 def commit_marker(spark: SparkSession, table: str, branch: str, summary: dict[str, str]) -> int:
-    """Put the last, empty commit on ``branch``; its snapshot summary carries ``summary``. Returns its snapshot id."""
+    """Put the last, empty commit on ``branch``; its snapshot summary carries ``summary``. Returns its
+    snapshot id.
+    """
     append = load_table(spark, table).newAppend()
     for key, value in summary.items():
         append = append.set(key, value)
@@ -82,8 +88,8 @@ def branch_head(spark: SparkSession, table: str, branch: str) -> int:
 def publish(spark: SparkSession, table: str, branch: str) -> int:
     """Fast-forward main to ``branch`` and remove the branch, in one commit; then verify main.
 
-    Returns main's snapshot id. Raises ``NotPublished`` when main is not what the branch was. Iceberg itself refuses
-    when main has moved since the branch was made.
+    Returns main's snapshot id. Raises ``NotPublished`` when main is not what the branch was. Iceberg
+    itself refuses when main has moved since the branch was made.
     """
     iceberg_table = load_table(spark, table)
     iceberg_table.refresh()
@@ -143,7 +149,9 @@ def holds_rows(spark: SparkSession, table: str, branch: str = MAIN) -> bool:
     if reference is None:
         return False
     summary = iceberg_table.snapshot(reference.snapshotId()).summary()
-    return int(summary.getOrDefault("total-records", "0")) > int(summary.getOrDefault("total-position-deletes", "0"))
+    return int(summary.getOrDefault("total-records", "0")) > int(
+        summary.getOrDefault("total-position-deletes", "0")
+    )
 
 
 def main_summary(spark: SparkSession, table: str, key: str) -> str | None:

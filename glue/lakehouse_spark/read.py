@@ -1,7 +1,8 @@
 """Files as frames, before any value is judged: text as it came, a row number, and where the row is from.
 
-Files are read per group of equal fields, each in its own order of columns. Frames here have internal columns only:
-``__path``, ``__row`` (bigint) and the inputs (``__c0``... for CSV and Parquet, ``__line`` and ``__map`` for JSON).
+Files are read per group of equal fields, each in its own order of columns. Frames here have internal
+columns only: ``__path``, ``__row`` (bigint) and the inputs (``__c0``... for CSV and Parquet, ``__line``
+and ``__map`` for JSON).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ NO_GLOB: Final = ("__globPaths__", "false")
 """Keys are names, not patterns: a key with a star or a bracket is read as it is."""
 
 # Spark spells the same address with one slash or with three: only what follows is compared.
-_PATH: Final = "trim(LEADING '/' FROM substr(_metadata.file_path, instr(_metadata.file_path, ':') + 1)) AS __path"
+_PATH: Final = (
+    "trim(LEADING '/' FROM substr(_metadata.file_path, instr(_metadata.file_path, ':') + 1)) AS __path"
+)
 GLOB_CHARACTERS: Final = frozenset("{}[]*?\\")
 
 _INDEX: Final = "(monotonically_increasing_id() & 8589934591L)"
@@ -193,7 +196,7 @@ def _parquet_text(column: Column, fields: Fields) -> tuple[str, str] | None:
 
 def parquet_fields(spark: SparkSession, uri: str) -> Fields:
     """Name and Spark type of a Parquet file's columns, from its footer alone: no Spark job runs."""
-    jvm, conf = spark._jvm, spark._jsc.hadoopConfiguration()  # type: ignore[attr-defined]
+    jvm, conf = spark._jvm, spark._jsc.hadoopConfiguration()
     hadoop = jvm.org.apache.parquet.hadoop  # type: ignore[union-attr]
     path = jvm.org.apache.hadoop.fs.Path(uri)  # type: ignore[union-attr]
     reader = hadoop.ParquetFileReader.open(hadoop.util.HadoopInputFile.fromPath(path, conf))
@@ -203,7 +206,9 @@ def parquet_fields(spark: SparkSession, uri: str) -> Fields:
         reader.close()
     package = jvm.org.apache.spark.sql.execution.datasources.parquet  # type: ignore[union-attr]
     settings = spark._jsparkSession.sessionState().conf()
-    converted = StructType.fromJson(json.loads(package.ParquetToSparkSchemaConverter(settings).convert(schema).json()))
+    converted = StructType.fromJson(
+        json.loads(package.ParquetToSparkSchemaConverter(settings).convert(schema).json())
+    )
     return tuple((field.name, field.dataType.simpleString()) for field in converted.fields)
 
 
@@ -214,7 +219,9 @@ def _json(spark: SparkSession, group: Group, columns: Sequence[Column], plan: wo
     frame = _json_lines(spark, group) if group.shape == "lines" else _json_whole(spark, group)
     encoding = plan["format"]["encoding"]
     if encoding.lower().replace("-", "") != "utf8":
-        frame = frame.withColumn("__line", functions.expr(f"decode(CAST(__line AS BINARY), {literal(encoding)})"))
+        frame = frame.withColumn(
+            "__line", functions.expr(f"decode(CAST(__line AS BINARY), {literal(encoding)})")
+        )
     frame = frame.withColumn("__map", functions.expr("from_json(__line, 'map<string,string>')"))
     exact = [column.source_name for column in columns if column.source == "file"]
     frame = frame.withColumn("__other", functions.expr(_other_than(exact)))
@@ -230,7 +237,8 @@ def _json(spark: SparkSession, group: Group, columns: Sequence[Column], plan: wo
 
 def _json_lines(spark: SparkSession, group: Group) -> DataFrame:
     frame = spark.read.option(*NO_GLOB).text(_uris(group))
-    line = "CASE WHEN _metadata.file_block_start = 0 THEN trim(LEADING '\ufeff' FROM value) ELSE value END AS __line"
+    unmarked = "trim(LEADING '\ufeff' FROM value)"
+    line = f"CASE WHEN _metadata.file_block_start = 0 THEN {unmarked} ELSE value END AS __line"
     return frame.selectExpr(line, *_place(group)).where("trim(__line) != ''")
 
 
@@ -256,7 +264,9 @@ def _json_text(column: Column, plan: words.DatasetPlan, shape: Shape) -> tuple[s
     if column.source == "path":
         return _path_text(column)
     name = literal(column.source_name)
-    alike = f"filter(map_keys(__other), k -> {_NORMAL.format('k')} = {literal(normal_name(column.source_name))})"
+    alike = (
+        f"filter(map_keys(__other), k -> {_NORMAL.format('k')} = {literal(normal_name(column.source_name))})"
+    )
     near = f"CASE WHEN size(__other) > 0 THEN try_element_at(__other, try_element_at({alike}, 1)) END"
     text = f"coalesce(try_element_at(__map, {name}), {near})"
     if column.type.startswith("decimal("):
@@ -297,7 +307,9 @@ def _path_text(column: Column) -> tuple[str, str]:
 
 
 def with_origin(spark: SparkSession, raw: Raw, group: Group) -> DataFrame:
-    """``raw``'s frame with ``_source_version_id``, ``__key`` and the path's values (``__p_<name>``) of each row."""
+    """``raw``'s frame with ``_source_version_id``, ``__key`` and the path's values (``__p_<name>``) of
+    each row.
+    """
     if len(group.sources) == 1:
         source = group.sources[0]
         values = {f"__p_{name}": value for name, value in source.values.items()}

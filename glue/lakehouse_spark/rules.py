@@ -1,7 +1,7 @@
 """The rules of a plan as bits: one pass marks in every row which of them it broke.
 
-A row carries its broken rules as bits of one or more bigint columns (``__b0``...), so that counting them is one
-grouped count, whatever their number; the names appear when the row is written to quarantine.
+A row carries its broken rules as bits of one or more bigint columns (``__b0``...), so that counting them
+is one grouped count, whatever their number; the names appear when the row is written to quarantine.
 """
 
 from __future__ import annotations
@@ -77,7 +77,10 @@ class RuleBook:
 
     def names_sql(self) -> str:
         """SQL: array<string> of the names of the rules a row broke, in the plan's order."""
-        names = [f"CASE WHEN {self.is_broken_sql(bit)} THEN {literal(rule.name)} END" for bit, rule in enumerate(self.rules)]
+        names = [
+            f"CASE WHEN {self.is_broken_sql(bit)} THEN {literal(rule.name)} END"
+            for bit, rule in enumerate(self.rules)
+        ]
         return f"array_compact(array({', '.join(names)}))"
 
     def is_broken_sql(self, bit: int) -> str:
@@ -99,9 +102,7 @@ def rule_book(plan: words.DatasetPlan, *, mistyped_lands: bool) -> RuleBook:
 
     ``mistyped_lands``: a mistyped value goes to ``_rescued``, so breaking a ``type`` rule only counts.
     """
-    rules = [
-        Rule(r["name"], r["kind"], tuple(r["columns"]), r["value"], r["action"]) for r in plan["rules"]
-    ]
+    rules = [Rule(r["name"], r["kind"], tuple(r["columns"]), r["value"], r["action"]) for r in plan["rules"]]
     if mistyped_lands:
         rules = [replace(rule, action="warn") if rule.kind == "type" else rule for rule in rules]
     held = {(rule.kind, rule.columns) for rule in rules}
@@ -117,7 +118,9 @@ def rule_book(plan: words.DatasetPlan, *, mistyped_lands: bool) -> RuleBook:
 
 
 def value_rule_sql(rule: Rule, types: Mapping[str, str]) -> str | None:
-    """SQL: whether a row's typed columns break ``rule``; null counts as not broken. None for other kinds of rules."""
+    """SQL: whether a row's typed columns break ``rule``; null counts as not broken. None for other kinds
+    of rules.
+    """
     if rule.kind == "sql":
         return f"NOT ({rule.value})"
     if rule.kind not in {"enum", "min", "max", "minLength", "maxLength", "pattern"}:

@@ -1,4 +1,6 @@
-"""The columns a run works with: the plan's, those the table got from earlier files, and those new in these files."""
+"""The columns a run works with: the plan's, those the table got from earlier files, and those new in
+these files.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _MAX_NAME: Final = 128
 
 @dataclass(frozen=True)
 class Column:
-    """A Silver column and where its values come from. ``matches_loosely``: found under any spelling of its name."""
+    """A Silver column and where its values come from. ``matches_loosely``: found under any spelling of
+    its name.
+    """
 
     name: str
     type: str
@@ -39,7 +43,9 @@ def known_columns(plan: words.DatasetPlan, table: Mapping[str, str]) -> list[Col
     """The plan's columns and those ``table`` (name to type) has beside them."""
     columns = plan_columns(plan)
     names = {column.name.casefold() for column in columns} | {words.RESCUED, *words.SYSTEM_COLUMNS}
-    extra = [Column(n, t, "file", n, matches_loosely=True) for n, t in table.items() if n.casefold() not in names]
+    extra = [
+        Column(n, t, "file", n, matches_loosely=True) for n, t in table.items() if n.casefold() not in names
+    ]
     return columns + extra
 
 
@@ -68,7 +74,9 @@ def unknown_fields(known: list[Column], fields: Fields) -> list[tuple[str, str]]
 
 
 def places_of(column: Column, fields: Fields) -> list[int]:
-    """Where in a file the column's values stand: by exact name, else whatever the case, else (loosely) normal name."""
+    """Where in a file the column's values stand: by exact name, else whatever the case, else (loosely)
+    normal name.
+    """
     if column.source != "file":
         return []
     wanted = column.source_name

@@ -1,6 +1,8 @@
-"""The session's settings that decide results, so that they are the same on every Glue version and machine.
+"""The session's settings that decide results, so that they are the same on every Glue version and
+machine.
 
-Only settings that may change at run time stand here. Catalog, endpoints and memory come from the job's arguments.
+Only settings that may change at run time stand here. Catalog, endpoints and memory come from the job's
+arguments.
 """
 
 from __future__ import annotations
@@ -10,11 +12,14 @@ from typing import Final
 from pyspark.sql import SparkSession
 
 SPLIT_BYTES: Final = 32 * 1024 * 1024
-"""How a plain file is cut for parallel reading. ``_source_row`` of files above it depends on this: never change it."""
+"""How a plain file is cut for parallel reading. ``_source_row`` of files above it depends on this: never
+change it.
+"""
 
 SETTINGS: Final = {
     "spark.sql.session.timeZone": "UTC",
-    # The same answers with Spark 3.5 and 4; a rule's SQL that divides by zero is null, not the end of the job.
+    # The same answers with Spark 3.5 and 4; a rule that divides by zero is null, and does not
+    # end the job.
     "spark.sql.ansi.enabled": "false",
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
     # An opening cost as high as the split size puts every split into a partition of its own, so that a row's
@@ -47,4 +52,6 @@ def configure(spark: SparkSession, size_bytes: int) -> None:
         spark.conf.set(key, value)
     wanted = -(-size_bytes // BYTES_PER_SHUFFLE_PARTITION)
     cores = spark.sparkContext.defaultParallelism
-    spark.conf.set("spark.sql.shuffle.partitions", str(max(1, min(MAX_SHUFFLE_PARTITIONS, max(wanted, cores)))))
+    spark.conf.set(
+        "spark.sql.shuffle.partitions", str(max(1, min(MAX_SHUFFLE_PARTITIONS, max(wanted, cores))))
+    )

@@ -1,9 +1,9 @@
 """A promote run: from a manifest of object versions to published rows and a report.
 
-The order of things is what makes it safe to die anywhere: quarantine is published before Silver, the report is
-written before either, every object's version is checked again before, and Silver's marker is the one proof of success.
-Spark actions of a run, at most six: count (and cache) the parsed rows; resolve keys and unique rules; append to
-quarantine; delete from quarantine; append to Silver; delete from Silver.
+The order of things is what makes it safe to die anywhere: quarantine is published before Silver, the
+report is written before either, every object's version is checked again before, and Silver's marker is
+the one proof of success. Spark actions of a run, at most six: count (and cache) the parsed rows; resolve
+keys and unique rules; append to quarantine; delete from quarantine; append to Silver; delete from Silver.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from lakehouse_spark.choose import (
 from lakehouse_spark.errors import CountsDiffer, JobFailed, StillChanging
 from lakehouse_spark.failure import failure_of, is_environment
 from lakehouse_spark.objects import Objects
-from lakehouse_spark.parse import KEY, RAW, UNKNOWN, Reading, parsed, reading
+from lakehouse_spark.parse import KEY, RAW, UNKNOWN, parsed, reading
 from lakehouse_spark.preflight import Source, is_damaged
 from lakehouse_spark.read import groups_of, parquet_fields
 from lakehouse_spark.rules import KEEP_OUT
@@ -156,7 +156,9 @@ class Run:
 
     def reject(self, sources: Iterable[Source], reason: str) -> bool:
         """Files are REJECTED."""
-        return self.settle([Settled(s.key, s.version_id, s.source_version_id, "REJECTED", reason) for s in sources])
+        return self.settle(
+            [Settled(s.key, s.version_id, s.source_version_id, "REJECTED", reason) for s in sources]
+        )
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -199,8 +201,8 @@ class Run:
             if not self.sources:
                 return self.report({}, published=False)
             frame = self.count()
-            for _ in range(MAX_ATTEMPTS):
-                if frame is not None and self.sources and (report := self.write(frame)) is not None:
+            while frame is not None and self.sources:  # every time round at least one file is left out
+                if (report := self.write(frame)) is not None:
                     return report
         raise StillChanging(f"files of {self.job.dataset} changed in each of {MAX_ATTEMPTS} attempts")
 
@@ -288,7 +290,9 @@ class Run:
         if is_environment(error):
             raise error
         text = f"{error} {getattr(error, 'stackTrace', '')}"
-        named = [source for source in self.sources if any(address in text for address in _spellings(source.uri))]
+        named = [
+            source for source in self.sources if any(address in text for address in _spellings(source.uri))
+        ]
         damaged = named or [source for source in self.sources if is_damaged(self.bronze, source)]
         if self.settle(changed_files(self.bronze, self.sources)):
             return
@@ -301,6 +305,8 @@ class Run:
             tally = self.tallies[source.source_version_id]
             if (reason := self.reason_to_reject(tally)) is not None:
                 self.reject([source], reason)
+                if tally.unique:
+                    return  # later files may have repeated nothing but what this one had
         broken: Counter[int] = sum((self.tallies[s].broken for s in self.live), Counter())
         for bit, rule in enumerate(self.how.book.rules):
             if rule.action == "rejectBatch" and broken[bit]:
@@ -371,14 +377,20 @@ class Run:
 
     def staying_rows(self) -> DataFrame | None:
         """The table's rows that this run does not replace by their object version."""
-        if not self.table or self.replaces_table or publish.main_snapshot_id(self.spark, self.job.silver) is None:
+        if (
+            not self.table
+            or self.replaces_table
+            or publish.main_snapshot_id(self.spark, self.job.silver) is None
+        ):
             return None
         rows = self.spark.table(self.job.silver)
         replaced = self.replaced_versions()
         return rows.where(~functions.col(words.SOURCE_VERSION_ID).isin(replaced)) if replaced else rows
 
     def replaced_versions(self) -> list[str]:
-        """``_source_version_id`` of the versions whose rows leave Silver. An upsert's rows stay as older changes."""
+        """``_source_version_id`` of the versions whose rows leave Silver. An upsert's rows stay as older
+        changes.
+        """
         if self.plan["mode"] == "upsert" or self.replaces_table:
             return []
         return sorted(old for entry in self.live_entries() for old in entry["replaces"])
@@ -388,7 +400,9 @@ class Run:
         return [f for f in self.manifest["files"] if (f["key"], f["version_id"]) not in self.outcomes]
 
     def typed_record(self, columns: Iterable[Column]) -> PySparkColumn:
-        """The record of a row that breaks nothing but a unique rule: the same from a file as from the table."""
+        """The record of a row that breaks nothing but a unique rule: the same from a file as from the
+        table.
+        """
         names = sorted(column.name for column in columns)
         return functions.to_json(functions.struct(*(functions.col(quoted(name)) for name in names)))
 
@@ -419,7 +433,9 @@ class Run:
         with self.timed("tables"):
             self.make_tables()
             publish.create_branch(self.spark, self.job.silver, self.job.branch)
-        expected = {name: sum(getattr(self.tallies[s], name) for s in self.live) for name in ("silver", "quarantined")}
+        expected = {
+            name: sum(getattr(self.tallies[s], name) for s in self.live) for name in ("silver", "quarantined")
+        }
         with self.timed("write"):
             with_quarantine = self.write_quarantine(frames, expected["quarantined"])
             self.write_silver(frames, expected["silver"])
@@ -428,7 +444,9 @@ class Run:
             self.settle(changed)
             if changed and (self.resolves or self.replaces_table):
                 return None
-            self.delete_rows(frames, [s.source_version_id for s in changed if s.source_version_id], with_quarantine)
+            self.delete_rows(
+                frames, [s.source_version_id for s in changed if s.source_version_id], with_quarantine
+            )
             self.audit(expected, with_quarantine, frames)
         return self.publish(with_quarantine)
 
@@ -471,9 +489,13 @@ class Run:
         return write.quarantine_rows(frame, rules, self.job.run_id, self.job.as_of)
 
     def as_displaced(self, frame: DataFrame) -> DataFrame:
-        """Rows of the table with what quarantine wants to know; the key comes out of ``_source_version_id``."""
+        """Rows of the table with what quarantine wants to know; the key comes out of
+        ``_source_version_id``.
+        """
         hidden = functions.split_part(words.SOURCE_VERSION_ID, functions.lit("."), functions.lit(2))
-        key = functions.concat(functions.lit(f"{self.job.dataset}/"), functions.decode(functions.unhex(hidden), "UTF-8"))
+        key = functions.concat(
+            functions.lit(f"{self.job.dataset}/"), functions.decode(functions.unhex(hidden), "UTF-8")
+        )
         here = [column for column in self.columns if column.name in frame.columns]
         return frame.withColumns({RAW: self.typed_record(here), KEY: key})
 
@@ -512,21 +534,25 @@ class Run:
         """SQL conditions over ``t``: the table's rows that a winner replaces or a unique rule keeps out."""
         found = []
         this_run = f"{words.RUN_ID} = {literals([self.job.run_id])}"
-        # Winners and displaced rows are read back from the branches they were just written to: Spark's DELETE takes
-        # no subquery over the parsed files, whose row numbers it calls non-deterministic.
+        # Winners and displaced rows are read back from the branches they were just written to: Spark's
+        # DELETE takes no subquery over the parsed files, whose row numbers it calls non-deterministic.
         if frames.winners is not None:
             silver = publish.branch_table(self.job.silver, self.job.branch)
             same = " AND ".join(f"w.{quoted(k)} = t.{quoted(k)}" for k in self.plan["primary_key"])
-            found.append(f"(NOT t.{this_run} AND EXISTS (SELECT 1 FROM {silver} w WHERE w.{this_run} AND {same}))")
+            winners = f"SELECT 1 FROM {silver} w WHERE w.{this_run} AND {same}"  # noqa: S608 - names of our own
+            found.append(f"(NOT t.{this_run} AND EXISTS ({winners}))")
         if frames.displaced is not None:
             quarantine = publish.branch_table(self.job.quarantine, self.job.branch)
             names = (words.SOURCE_VERSION_ID, words.SOURCE_ROW)
             same = " AND ".join(f"d.{name} = t.{name}" for name in names)
-            found.append(f"EXISTS (SELECT 1 FROM {quarantine} d WHERE d.{this_run} AND {same})")
+            displaced = f"SELECT 1 FROM {quarantine} d WHERE d.{this_run} AND {same}"  # noqa: S608 - as above
+            found.append(f"EXISTS ({displaced})")
         return found
 
     def stale_quarantine(self, changed: list[str]) -> str:
-        """SQL: quarantine's rows that this run's files replace, or that a run left which never published Silver."""
+        """SQL: quarantine's rows that this run's files replace, or that a run left which never published
+        Silver.
+        """
         older = f"{words.RUN_ID} != {literals([self.job.run_id])}"
         out = f"{words.SOURCE_VERSION_ID} IN ({literals(changed)})" if changed else "false"
         if self.replaces_table:
@@ -535,7 +561,9 @@ class Run:
         tests = [f"{words.SOURCE_KEY} IN ({literals(entry['key'] for entry in live)})"] if live else []
         if replaced := [old for entry in live for old in entry["replaces"]]:
             tests.append(f"{words.SOURCE_VERSION_ID} IN ({literals(replaced)})")
-        if left_out := [words.source_version_id("", *version).rpartition(".")[2] for version in self.outcomes]:
+        if left_out := [
+            words.source_version_id("", *version).rpartition(".")[2] for version in self.outcomes
+        ]:
             tests.append(f"substring_index({words.SOURCE_VERSION_ID}, '.', -1) IN ({literals(left_out)})")
         return f"({older} AND ({' OR '.join(tests) or 'false'})) OR {out}"
 
@@ -547,7 +575,9 @@ class Run:
         if with_quarantine and frames.displaced is None:
             added, _ = publish.branch_changes(self.spark, self.job.quarantine, self.job.branch)
             if added != expected["quarantined"]:
-                raise CountsDiffer(f"{expected['quarantined']} rows were counted for quarantine, {added} were written")
+                raise CountsDiffer(
+                    f"{expected['quarantined']} rows were counted for quarantine, {added} were written"
+                )
 
     # --- publishing -----------------------------------------------------------------------------
 
@@ -595,7 +625,13 @@ class Run:
         snapshot_id, added, deleted = changes.get(table) or (self.head_of(table), 0, 0)
         listed: list[words.OutputColumn] = [{"name": name, "type": kind} for name, kind in columns.items()]
         name = table.removeprefix(f"{words.CATALOG}.{self.job.database}.")
-        return {"table": name, "snapshot_id": snapshot_id, "rows_added": added, "rows_deleted": deleted, "columns": listed}
+        return {
+            "table": name,
+            "snapshot_id": snapshot_id,
+            "rows_added": added,
+            "rows_deleted": deleted,
+            "columns": listed,
+        }
 
     def head_of(self, table: str) -> int:
         """Main's head, or ``NO_SNAPSHOT``."""
@@ -638,10 +674,11 @@ def _spellings(uri: str) -> tuple[str, str]:
 
 
 def promote(spark: SparkSession, job: Job, bronze: Objects, operations: Objects) -> words.SilverReport:
-    """Promote the files of a manifest into Silver; returns the report, which also lies at ``job.report_key``.
+    """Promote the files of a manifest into Silver; returns the report, which also lies at
+    ``job.report_key``.
 
-    When it fails, ``failure.json`` lies beside where the report would, and ``JobFailed`` is raised, which names no
-    value of a row.
+    When it fails, ``failure.json`` lies beside where the report would, and ``JobFailed`` is raised, which
+    names no value of a row.
     """
     run = None
     try:

@@ -1,8 +1,9 @@
 """Silver's and quarantine's tables: made, widened, written to and deleted from, always on a branch.
 
-Deletes are merge-on-read: a run then costs what its own rows cost, not what the table's files cost, and compaction
-folds the deletes in later. ``_source_version_id`` and ``_run_id`` keep whole bounds per file, so that replacing a
-version opens only the files that hold it, and drops a file that holds nothing else without reading it.
+Deletes are merge-on-read: a run then costs what its own rows cost, not what the table's files cost, and
+compaction folds the deletes in later. ``_source_version_id`` and ``_run_id`` keep whole bounds per file,
+so that replacing a version opens only the files that hold it, and drops a file that holds nothing else
+without reading it.
 """
 
 from __future__ import annotations
@@ -89,7 +90,9 @@ def fit_columns(spark: SparkSession, table: str, have: Mapping[str, str], want: 
         if old == kind or kind.startswith(NESTED):
             continue
         if not _widens(old, kind):
-            raise BadPlan(f"column {name} is {old} in the table and {kind} in the contract: only widening is possible")
+            raise BadPlan(
+                f"column {name} is {old} in the table and {kind} in the contract: only widening is possible"
+            )
         spark.sql(f"ALTER TABLE {table} ALTER COLUMN {quoted(name)} TYPE {kind}")
 
 
@@ -117,8 +120,8 @@ def silver_rows(
 def row_hash_sql(columns: Mapping[str, str]) -> str:
     """SQL: a bigint hash of a row's values.
 
-    Each value is hashed after its name, nulls leave no trace: a column that comes later does not change the hash of
-    rows that lack it, and (null, 'a') differs from ('a', null).
+    Each value is hashed after its name, nulls leave no trace: a column that comes later does not change
+    the hash of rows that lack it, and (null, 'a') differs from ('a', null).
     """
     parts = []
     for name in sorted(columns):
@@ -128,7 +131,9 @@ def row_hash_sql(columns: Mapping[str, str]) -> str:
 
 
 def quarantine_rows(frame: DataFrame, rules_sql: str, run_id: str, as_of: datetime) -> DataFrame:
-    """Bad rows as quarantine keeps them. Reads ``__raw`` and ``__key``; ``rules_sql`` gives the broken rules' names."""
+    """Bad rows as quarantine keeps them. Reads ``__raw`` and ``__key``; ``rules_sql`` gives the broken
+    rules' names.
+    """
     return frame.select(
         functions.col("__key").alias(words.SOURCE_KEY),
         functions.col("__raw").alias(words.RAW_RECORD),
@@ -154,7 +159,7 @@ def append(frame: DataFrame, target: str, size_bytes: int, *, partitioned: bool)
 def overwrite(frame: DataFrame, target: str, size_bytes: int, *, partitioned: bool) -> None:
     """Put ``frame`` in the place of all a branch holds, in one commit."""
     few = _few_files(frame, size_bytes, partitioned=partitioned)
-    few.writeTo(target).overwrite(functions.lit(True))  # noqa: FBT003 - a condition
+    few.writeTo(target).overwrite(functions.lit(True))
 
 
 def _few_files(frame: DataFrame, size_bytes: int, *, partitioned: bool) -> DataFrame:
@@ -163,5 +168,7 @@ def _few_files(frame: DataFrame, size_bytes: int, *, partitioned: bool) -> DataF
 
 
 def delete(spark: SparkSession, target: str, condition: str) -> None:
-    """Delete from a branch. A condition that is proven by a file's bounds drops the file without reading it."""
+    """Delete from a branch. A condition that is proven by a file's bounds drops the file without reading
+    it.
+    """
     spark.sql(f"DELETE FROM {target} WHERE {condition}")  # noqa: S608 - names and digests of our own

@@ -80,11 +80,15 @@ def column(name: str, kind: str = "string", **more: Any) -> dict[str, Any]:
     return plain | more
 
 
-def rule(name: str, kind: str, columns: list[str], value: object = None, action: str = "quarantine") -> dict[str, Any]:
+def rule(
+    name: str, kind: str, columns: list[str], value: object = None, action: str = "quarantine"
+) -> dict[str, Any]:
     return {"name": name, "kind": kind, "columns": columns, "value": value, "action": action}
 
 
-def plan(dataset: str, columns: list[dict[str, Any]], rules: list[dict[str, Any]] | None = None, **more: Any) -> Any:
+def plan(
+    dataset: str, columns: list[dict[str, Any]], rules: list[dict[str, Any]] | None = None, **more: Any
+) -> Any:
     """A compiled contract as the compiler makes it: with a rule for malformed rows, types and required columns."""
     implied = [rule("malformed", "malformed", [])]
     implied += [rule(f"{c['name']}_type", "type", [c["name"]]) for c in columns if c["type"] != "string"]
@@ -137,7 +141,9 @@ class Lake:
         version_id = version or f"v{self.clock}"
         raw = body.encode() if isinstance(body, str) else body
         key = f"{self.dataset}/{path}"
-        self.bronze.put(key, raw, version_id, f"20130101T{second // 3600:02}{second // 60 % 60:02}{second % 60:02}Z")
+        self.bronze.put(
+            key, raw, version_id, f"20130101T{second // 3600:02}{second // 60 % 60:02}{second % 60:02}Z"
+        )
         self.pending.append((key, version_id))
         return version_id
 
@@ -151,7 +157,8 @@ class Lake:
             "dataset": self.dataset,
             "assets_prefix": "assets/0/",
             "files": [
-                {"key": k, "version_id": v, "size_bytes": 0, "replaces": self.replaces.get(k, [])} for k, v in files
+                {"key": k, "version_id": v, "size_bytes": 0, "replaces": self.replaces.get(k, [])}
+                for k, v in files
             ],
         }
         self.operations.put_json(f"{prefix}{words.MANIFEST_FILE}", manifest)

@@ -192,7 +192,12 @@ def test_a_dead_run_leaves_a_failure_without_values(make: MakeLake, monkeypatch:
 def test_path_values_become_columns_and_win_over_the_file(make: MakeLake) -> None:
     columns = [column("year", "int", source="path"), *PAIR]
     lake = make(
-        plan("paths", columns, path_pattern="year={year:int}/*", partition_by=[{"column": "year", "transform": "identity"}])
+        plan(
+            "paths",
+            columns,
+            path_pattern="year={year:int}/*",
+            partition_by=[{"column": "year", "transform": "identity"}],
+        )
     )
     lake.put("year=2013/a.csv", "id,name,year\n1,a,1999\n")
     lake.put("year=2014/a.csv", "name,id\nb,2\n")

@@ -87,14 +87,21 @@ def test_13_compressed_files(make: MakeLake) -> None:
 
 
 def test_a_dialect_of_csv(make: MakeLake) -> None:
-    columns = [column("id", "int"), column("price", "decimal(8,2)"), column("ok", "boolean"), column("size", "double")]
+    columns = [
+        column("id", "int"),
+        column("price", "decimal(8,2)"),
+        column("ok", "boolean"),
+        column("size", "double"),
+    ]
     form = {"delimiter": ";", "quote": "'", "decimal": ",", "group": ".", "null_tokens": ["-"],
             "true_tokens": ["ja"], "false_tokens": ["nein"], "encoding": "ISO-8859-1"}  # fmt: skip
     lake = make(plan("dialect", [*columns, column("name")], format=form))
     text = "id;price;ok;size;name\n1;1.234,50;JA;0,5;'Müller; Co'\n2;50.7;nein;1.000;-\n3;-;doch;1,5e3;\n"
     lake.put("a.csv", text.encode("iso-8859-1"))
     lake.run()
-    assert lake.rows("id", "price", "ok", "size", "name") == [(1, Decimal("1234.50"), True, 0.5, "Müller; Co")]
+    assert lake.rows("id", "price", "ok", "size", "name") == [
+        (1, Decimal("1234.50"), True, 0.5, "Müller; Co")
+    ]
     assert [(row, broken) for row, broken, _ in lake.bad_rows()] == [(2, ["price_type"]), (3, ["ok_type"])]
 
 
@@ -114,7 +121,12 @@ def test_bytes_that_are_no_text_are_malformed_not_replaced(make: MakeLake) -> No
 
 
 def test_parquet_of_several_schemas(make: MakeLake) -> None:
-    columns = [column("id", "int"), column("amount", "decimal(6,2)"), column("at", "timestamp"), column("tags", "array<string>")]
+    columns = [
+        column("id", "int"),
+        column("amount", "decimal(6,2)"),
+        column("at", "timestamp"),
+        column("tags", "array<string>"),
+    ]
     lake = make(plan("columnar", columns, [rule("id_min", "min", ["id"], 0)], format={"type": "parquet"}))
     at = pa.array([1357000000000000, None], pa.timestamp("us", "UTC"))
     lake.put("a.parquet", parquet(id=pa.array([1, -2], pa.int64()), at=at, tags=[["x"], None]))
@@ -174,12 +186,20 @@ def test_a_json_array_that_is_cut_off_is_rejected(make: MakeLake) -> None:
     assert [o[:2] for o in outcomes(report)] == [
         ("REJECTED", "the content is not a JSON array"), ("PROMOTED", None), ("REJECTED", "the content is not JSON"),
     ]  # fmt: skip
-    assert [(broken, raw) for _, broken, raw in lake.bad_rows()] == [(["malformed"], "1"), (["malformed"], "2")]
+    assert [(broken, raw) for _, broken, raw in lake.bad_rows()] == [
+        (["malformed"], "1"),
+        (["malformed"], "2"),
+    ]
 
 
 def test_json_keeps_the_digits_of_long_decimals(make: MakeLake) -> None:
-    lake = make(plan("digits", [column("x", "decimal(25,5)"), column("n", "bigint")], format={"type": "jsonl"}))
-    lake.put("a.json", '{"x": 12345678901234567.12345, "n": 9007199254740993}\n{"x": "12345678901234567.1", "n": 1}\n')
+    lake = make(
+        plan("digits", [column("x", "decimal(25,5)"), column("n", "bigint")], format={"type": "jsonl"})
+    )
+    lake.put(
+        "a.json",
+        '{"x": 12345678901234567.12345, "n": 9007199254740993}\n{"x": "12345678901234567.1", "n": 1}\n',
+    )
     lake.run()
     assert lake.rows("x", "n") == [
         (Decimal("12345678901234567.12345"), 9007199254740993), (Decimal("12345678901234567.10000"), 1),
@@ -189,7 +209,11 @@ def test_json_keeps_the_digits_of_long_decimals(make: MakeLake) -> None:
 def test_json_of_nested_values(make: MakeLake) -> None:
     columns = [column("id", "int"), column("points", "array<struct<x:int,y:double>>")]
     lake = make(plan("nested", columns, format={"type": "jsonl"}))
-    lines = [{"id": 1, "points": [{"x": 1, "y": 2.5}]}, {"id": 2, "points": [{"x": 1.5, "y": 2}]}, {"id": 3, "points": {}}]
+    lines = [
+        {"id": 1, "points": [{"x": 1, "y": 2.5}]},
+        {"id": 2, "points": [{"x": 1.5, "y": 2}]},
+        {"id": 3, "points": {}},
+    ]
     lake.put("a.json", "".join(json.dumps(line) + "\n" for line in lines))
     lake.run()
     assert [(row[0], [tuple(p) for p in row[1]]) for row in lake.rows("id", "points")] == [(1, [(1, 2.5)])]

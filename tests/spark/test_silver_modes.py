@@ -77,7 +77,16 @@ def test_a_snapshot_is_the_newest_file(make: MakeLake) -> None:
 
 
 def test_a_snapshot_of_several_files_waits_until_it_is_whole(make: MakeLake) -> None:
-    lake = make(plan("group", KEYED, mode="snapshot", path_pattern="{day:date}/*", snapshot_group="day", snapshot_files=2))
+    lake = make(
+        plan(
+            "group",
+            KEYED,
+            mode="snapshot",
+            path_pattern="{day:date}/*",
+            snapshot_group="day",
+            snapshot_files=2,
+        )
+    )
     lake.put("2013-01-01/a.csv", "id,name,seq\n1,a,1\n")
     lake.put("2013-01-01/b.csv", "id,name,seq\n2,b,1\n")
     lake.run()

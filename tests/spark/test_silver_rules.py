@@ -57,7 +57,13 @@ def test_warn_only_counts(make: MakeLake) -> None:
 
 
 def test_reject_file_and_reject_batch(make: MakeLake) -> None:
-    lake = make(plan("strictly", COLUMNS, [rule("low", "min", ["id"], 2, "rejectFile"), rule("high", "max", ["id"], 9, "rejectBatch")]))
+    lake = make(
+        plan(
+            "strictly",
+            COLUMNS,
+            [rule("low", "min", ["id"], 2, "rejectFile"), rule("high", "max", ["id"], 9, "rejectBatch")],
+        )
+    )
     lake.put("a.csv", "id\n1\n2\nx\n")
     lake.put("b.csv", "id\n3\n")
     assert outcomes(lake.run()) == [
@@ -137,7 +143,9 @@ def test_strict_refuses_the_file(make: MakeLake, name: str, form: Any, body: str
 
 
 def test_a_dataset_without_a_contract_takes_everything(make: MakeLake) -> None:
-    lake = make(plan("free", [column("id", "bigint"), column("n", "double")], contracted=False) | {"rules": []})
+    lake = make(
+        plan("free", [column("id", "bigint"), column("n", "double")], contracted=False) | {"rules": []}
+    )
     lake.put("a.csv", "id,n\n1,2.5\nx,y\n1,2,3\n")
     lake.put("b.csv", "other\nz\n")
     report = lake.run()
