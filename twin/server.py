@@ -19,7 +19,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from twin import admin, certificate
+from twin import admin, certificate, faults
 from twin.context import Context
 from twin.errors import StartError, UpgradeError
 from twin.settings import ACCOUNT, REGION, Settings
@@ -65,6 +65,7 @@ def serve(settings: Settings) -> None:
     )
     for service in _services():
         service.install(app, context)
+    faults.install(app, context)  # last, so that they stand in front of every service
     asyncio.run(_run(app, settings, context))
 
 
