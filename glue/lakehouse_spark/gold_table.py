@@ -143,7 +143,7 @@ def evolve(spark: SparkSession, table: str, frame: DataFrame, plan: ModelPlan) -
 
 def _iceberg_schema(spark: SparkSession, frame: DataFrame) -> Any:
     jvm = _jvm(spark)
-    return jvm.org.apache.iceberg.spark.SparkSchemaUtil.convert(frame._jdf.schema().asNullable())  # noqa: SLF001 - no public way
+    return jvm.org.apache.iceberg.spark.SparkSchemaUtil.convert(frame._jdf.schema().asNullable())
 
 
 def _repartition(spark: SparkSession, iceberg_table: Any, wanted: list[PartitionField]) -> None:
@@ -188,4 +188,4 @@ def _each(iterable: Any) -> Iterator[Any]:
 
 
 def _jvm(spark: SparkSession) -> Any:
-    return spark._jvm  # noqa: SLF001 - no public way
+    return spark._jvm

@@ -1,4 +1,3 @@
-
 """Lineage: the events of runs, the edges between columns and tables, and the way back to object versions."""
 
 from __future__ import annotations

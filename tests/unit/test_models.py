@@ -1,4 +1,3 @@
-
 """Gold models: their plans, their lineage, the proof of their mappings, and every refusal."""
 
 from __future__ import annotations
