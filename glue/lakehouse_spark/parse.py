@@ -73,9 +73,7 @@ def _typed(spark: SparkSession, group: Group, how: Reading) -> DataFrame:
     frame = frame.selectExpr(
         "*", *(f"{_value(how, raw, i)} AS {quoted(c.name)}" for i, c in enumerate(how.columns))
     )
-    bits = zip(how.book.bit_columns, _bits(how, raw), strict=True)
-    frame = frame.selectExpr("*", *(f"{sql} AS {name}" for name, sql in bits))
-    return frame.selectExpr(*_kept(how, raw))
+    return frame.selectExpr(*_kept(how, raw, _bits(how, raw)))
 
 
 def _value(how: Reading, raw: Raw, number: int) -> str:
@@ -139,14 +137,16 @@ def _alone_if_malformed(book: RuleBook, raw: Raw, bits: list[str]) -> list[str]:
     ]
 
 
-def _kept(how: Reading, raw: Raw) -> list[str]:
-    bad = how.book.mask_sql(KEEP_OUT)
+def _kept(how: Reading, raw: Raw, bits: list[str]) -> list[str]:
+    """The columns of a parsed row. All in one step: each step more would copy every wide row once more."""
+    bad = how.book.mask_sql(KEEP_OUT, bits)
     kept = [quoted(column.name) for column in how.columns]
     if keeps_rescued(how.plan):
         kept.append(f"{_rescued(how, raw)} AS {words.RESCUED}")
     if how.finds_columns:
         kept.append(f"{raw.unknown or 'CAST(NULL AS map<string,string>)'} AS {UNKNOWN}")
-    kept += [words.SOURCE_VERSION_ID, f"__row AS {words.SOURCE_ROW}", *how.book.bit_columns]
+    kept += [words.SOURCE_VERSION_ID, f"__row AS {words.SOURCE_ROW}"]
+    kept += [f"{sql} AS {name}" for name, sql in zip(how.book.bit_columns, bits, strict=True)]
     return [*kept, f"CASE WHEN {bad} THEN {raw.record} END AS {RAW}", KEY]
 
 

@@ -6,7 +6,7 @@ is one grouped count, whatever their number; the names appear when the row is wr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, Literal
@@ -54,15 +54,17 @@ class RuleBook:
             if rule.kind == kind and (column is None or column in rule.columns)
         ]
 
-    def mask_sql(self, actions: frozenset[str]) -> str:
-        """SQL: whether a row broke a rule with one of the actions."""
+    def mask_sql(self, actions: frozenset[str], bits: Sequence[str] = ()) -> str:
+        """SQL: whether a row broke a rule with one of the actions. ``bits``: SQL of the bit columns, if
+        they are no columns yet.
+        """
         masks = [0] * len(self.bit_columns)
         for bit, rule in enumerate(self.rules):
             if rule.action in actions:
                 masks[bit // BITS_PER_COLUMN] |= 1 << (bit % BITS_PER_COLUMN)
         tests = [
-            f"({quoted(name)} & {mask}L) != 0L"
-            for name, mask in zip(self.bit_columns, masks, strict=True)
+            f"(({name}) & {mask}L) != 0L"
+            for name, mask in zip(bits or self.bit_columns, masks, strict=True)
             if mask
         ]
         return "(" + " OR ".join(tests) + ")" if tests else "false"
