@@ -17,13 +17,14 @@ from lakehouse_spark.errors import JobError
 
 ENVIRONMENT_WORDS: Final = (
     "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "AuthorizationHeaderMalformed",
-    "UnauthorizedOperation", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
-    "UnrecognizedClientException", "KMSAccessDenied", "KMS.DisabledException", "NoSuchBucket",
-    "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequests", "SlowDown",
-    "RequestLimitExceeded", "ProvisionedThroughputExceeded", "ServiceUnavailable", "InternalError",
-    "InternalServiceException", "RequestTimeout", "ConcurrentRunsExceeded", "ResourceNumberLimitExceeded",
+    "UnauthorizedOperation", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken",
+    "InvalidToken", "UnrecognizedClientException", "KMSAccessDenied", "KMS.DisabledException",
+    "NoSuchBucket", "Throttling", "ThrottlingException", "ProvisionedThroughputExceededException",
+    "ThrottledException", "TooManyRequestsException", "SlowDown", "RequestLimitExceeded",
+    "ProvisionedThroughputExceeded", "ServiceUnavailable", "InternalError", "InternalServiceException",
+    "RequestTimeout", "ConcurrentRunsExceededException", "ResourceNumberLimitExceededException",
     "UnknownHostException", "ConnectException", "SocketTimeoutException", "NoHttpResponseException",
-    "SSLHandshakeException", "SdkClientException", "EndpointConnectionError",
+    "SSLHandshakeException", "SdkClientException", "EndpointConnectionError", "ConnectTimeoutError",
 )  # fmt: skip
 """Said by AWS, by the network or by the machine: no file is at fault, and splitting a batch would not
 help.
@@ -51,7 +52,7 @@ def is_environment(error: BaseException) -> bool:
 def found_words(error: BaseException) -> list[str]:
     """The words of the fixed list that the error or its causes say."""
     text = "\n".join(_texts(error))
-    found = [word for word in ENVIRONMENT_WORDS if word in text]
+    found = [word for word in ENVIRONMENT_WORDS if re.search(rf"\b{re.escape(word)}\b", text)]
     return [*found, "AccessDenied"] if _FORBIDDEN.search(text) and "AccessDenied" not in found else found
 
 
@@ -63,6 +64,16 @@ def _safe_text(error: BaseException, found: list[str]) -> str:
     return f"{type(error).__name__} ({', '.join(found)})" if found else type(error).__name__
 
 
+def jvm_text(error: BaseException) -> str:
+    """All an error says, with the JVM's trace where it has one."""
+    return f"{error}\n{getattr(error, 'stackTrace', '')}"
+
+
+def without_frames(text: str) -> str:
+    """A trace without the names of methods: one may be called like an error."""
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("at "))
+
+
 def _texts(error: BaseException) -> Iterator[str]:
     """What the error and its causes say; a JVM error's text holds those of its own causes."""
     seen: BaseException | None = error
@@ -72,5 +83,5 @@ def _texts(error: BaseException) -> Iterator[str]:
         elif isinstance(seen, BotoCoreError):
             yield type(seen).__name__
         else:
-            yield f"{type(seen).__name__} {seen} {getattr(seen, 'stackTrace', '')}"
+            yield f"{type(seen).__name__} {without_frames(jvm_text(seen))}"
         seen = seen.__cause__ or seen.__context__

@@ -19,6 +19,7 @@ from functools import reduce
 from typing import Final
 from urllib.parse import quote
 
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column as PySparkColumn
 from pyspark.sql import DataFrame, Row, SparkSession, functions
@@ -35,7 +36,7 @@ from lakehouse_spark.choose import (
     stage_zstd,
 )
 from lakehouse_spark.errors import CountsDiffer, JobFailed, StillChanging
-from lakehouse_spark.failure import failure_of, is_environment
+from lakehouse_spark.failure import failure_of, is_environment, jvm_text
 from lakehouse_spark.objects import Objects
 from lakehouse_spark.parse import KEY, RAW, UNKNOWN, parsed, reading
 from lakehouse_spark.preflight import Source, is_damaged
@@ -249,7 +250,7 @@ class Run:
             frame = parsed(self.spark, groups, self.how).persist()
             try:
                 self.tally(frame)
-            except PySparkException as error:
+            except (PySparkException, Py4JError) as error:
                 frame.unpersist()
                 self.settle_culprits(error)
                 return None
@@ -285,11 +286,11 @@ class Run:
         """SQL: whether a parsed row is kept out of Silver."""
         return self.how.book.mask_sql(KEEP_OUT)
 
-    def settle_culprits(self, error: PySparkException) -> None:
+    def settle_culprits(self, error: PySparkException | Py4JError) -> None:
         """Spark could not read something: find which file it was and go on without it, or raise."""
         if is_environment(error):
             raise error
-        text = f"{error} {getattr(error, 'stackTrace', '')}"
+        text = jvm_text(error)
         named = [
             source for source in self.sources if any(address in text for address in _spellings(source.uri))
         ]

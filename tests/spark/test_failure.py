@@ -22,8 +22,9 @@ JVM_DENIED = (
          "read: NoSuchKey in GetObject"),
         (EndpointConnectionError(endpoint_url="https://CANARY"), "ENVIRONMENT",
          "read: EndpointConnectionError (EndpointConnectionError)"),
-        (RuntimeError(JVM_DENIED), "ENVIRONMENT", "read: RuntimeError (AccessDenied, AccessDeniedException)"),
+        (RuntimeError(JVM_DENIED), "ENVIRONMENT", "read: RuntimeError (AccessDeniedException, AccessDenied)"),
         (RuntimeError("java.lang.OutOfMemoryError: CANARY"), "FILES", "read: RuntimeError"),
+        (RuntimeError("CANARY\n\tat org.Errors.InternalError(Errors.java:1)"), "FILES", "read: RuntimeError"),
         (BadPlan("column x is int in the table"), "FILES", "read: column x is int in the table"),
     ],
 )  # fmt: skip

@@ -16,6 +16,7 @@ import pytest
 import zstandard
 
 from lakehouse import words
+from lakehouse_spark import preflight
 from tests.spark.lake import Lake, column, outcomes, plan, rule
 
 PAIR = [column("id", "int", required=True), column("name")]
@@ -165,6 +166,29 @@ def test_a_file_that_cannot_be_read_is_rejected_and_the_rest_goes_on(
     lake.put("good.csv", "id,name\n1,a\n")
     report = lake.run()
     assert [o[:2] for o in outcomes(report)] == [("REJECTED", reason), ("PROMOTED", None)]
+    assert lake.rows("id") == [(1,)]
+
+
+def test_a_damaged_page_rejects_its_file_alone(make: MakeLake) -> None:
+    lake = make(plan("damaged", PAIR, format={"type": "parquet"}))
+    good = parquet(id=list(range(1000)), name=[f"name {n}" for n in range(1000)])
+    lake.put("bad.parquet", good[:4] + b"\x7f" * 2000 + good[2004:])
+    lake.put("good.parquet", parquet(id=[1], name=["a"]))
+    report = lake.run()
+    assert [o[:2] for o in outcomes(report)] == [("REJECTED", "the file cannot be read"), ("PROMOTED", None)]
+    assert lake.rows("id") == [(1,)]
+
+
+def test_a_large_compressed_file_is_read_through_when_spark_failed(
+    make: MakeLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(preflight.WHOLE_CHECK_BYTES, "gzip", 10)
+    lake = make(plan("late", PAIR))
+    text = "id,name\n" + "".join(f"{n},{n * 7919 % 10007}\n" for n in range(50_000))
+    lake.put("cut.csv.gz", gzip.compress(text.encode())[:-30_000])
+    lake.put("good.csv.gz", gzip.compress(b"id,name\n1,a\n"))
+    report = lake.run()
+    assert [o[:2] for o in outcomes(report)] == [("REJECTED", "the file cannot be read"), ("PROMOTED", None)]
     assert lake.rows("id") == [(1,)]
 
 
