@@ -1,4 +1,4 @@
-"""Bad rows go whole to quarantine, bad files are rejected, nothing leaks (acceptance 6, peers 11, 13)."""
+"""Bad rows go whole to quarantine, bad files are rejected, nothing leaks (acceptance 6, faults 11, 13)."""
 
 from __future__ import annotations
 

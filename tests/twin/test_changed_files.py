@@ -1,4 +1,4 @@
-"""A file that is written again replaces its rows; two files of one day both stay (acceptance 4, peer 10)."""
+"""A file that is written again replaces its rows; two files of one day both stay (acceptance 4, fault 10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events come twice, late, together and out of order; every row lands once (acceptance 3, peers 1-5, 9)."""
+"""Events come twice, late, together and out of order; every row lands once (acceptance 3, faults 1-5, 9)."""
 
 from __future__ import annotations
 

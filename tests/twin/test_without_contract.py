@@ -1,4 +1,4 @@
-"""A dataset nobody has written a contract for, and folders that are none (acceptance 5, peer 7)."""
+"""A dataset nobody has written a contract for, and folders that are none (acceptance 5, fault 7)."""
 
 from __future__ import annotations
 

@@ -239,7 +239,7 @@ def test_a_batch_reports_the_messages_that_failed(deployed: Lake):
 
 
 def test_a_missing_ledger_fails_every_message(deployed: Lake, aws: boto3.Session):
-    """Peers 6: nothing is answered as if it had been done."""
+    """Fault 6 of docs/testing.md: nothing is answered as if it had been done."""
     aws.client("dynamodb").delete_table(TableName="lake-dev-ledger")
     answer = call("intake", queue_event(event(version("flights/a.csv")), event(version("weather/w.csv"))))
     assert [item["itemIdentifier"] for item in answer["batchItemFailures"]] == ["m0", "m1"]

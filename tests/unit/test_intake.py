@@ -57,13 +57,13 @@ def notification(*keys: str) -> dict[str, Any]:
     ],
 )
 def test_a_key_in_eventbridge_is_taken_as_it_stands(key: str):
-    """Peers 12."""
+    """Fault 12 of docs/testing.md."""
     one = version(key)
     assert list(intake.object_versions(event(one))) == [one]
 
 
 def test_a_key_in_a_direct_notification_is_decoded():
-    """Peers 12."""
+    """Fault 12 of docs/testing.md."""
     body = notification("flights/a+b%2Bc%25.csv", "flights/m%C3%BCnchen.csv")
     assert [one.key for one in intake.object_versions(body)] == ["flights/a b+c%.csv", "flights/münchen.csv"]
 
@@ -227,7 +227,7 @@ def test_without_a_sequencer_time_decides_and_s3_where_time_cannot():
 
 
 def test_an_error_of_the_ledger_fails_its_messages_and_no_others(monkeypatch: pytest.MonkeyPatch):
-    """Peers 6."""
+    """Fault 6 of docs/testing.md."""
     lake = fake_lake()
     transact = lake.store.transact
 
@@ -246,7 +246,7 @@ def test_an_error_of_the_ledger_fails_its_messages_and_no_others(monkeypatch: py
 def test_when_arrivals_cannot_be_counted_all_messages_of_the_dataset_come_again(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """Peers 6."""
+    """Fault 6 of docs/testing.md."""
     lake = fake_lake()
     write = lake.store.write
 

@@ -99,7 +99,7 @@ def test_files_go_all_the_way():
 
 @pytest.mark.parametrize("at", range(1, EFFECTS + 1))
 def test_a_crash_after_any_effect_changes_nothing_in_the_end(at: int):
-    """Peers 5: a crash between any two steps loses no file and doubles none."""
+    """Fault 5 of docs/testing.md: a crash between any two steps loses no file and doubles none."""
     world = World()
     world.lake.faults.at = {at}
     scenario(world)
@@ -119,7 +119,7 @@ def test_a_second_crash_during_recovery_changes_nothing_either(at: int):
 
 
 def test_the_same_event_three_times_is_one_file():
-    """Peers 1."""
+    """Fault 1 of docs/testing.md."""
     world = World()
     one = version("flights/a.csv")
     world.put(one, one)
@@ -141,7 +141,7 @@ def test_a_finished_version_announced_again_starts_nothing():
 
 @pytest.mark.parametrize("together", [True, False])
 def test_the_second_version_announced_before_the_first(together: bool):
-    """Peers 2."""
+    """Fault 2 of docs/testing.md."""
     world = World()
     first, second = version("flights/a.csv", 1), version("flights/a.csv", 2)
     world.lake.bronze.put(second)
@@ -170,7 +170,7 @@ def test_a_version_written_while_the_run_of_the_one_before_is_at_work():
 
 
 def test_two_datasets_in_one_batch_are_two_rightly_named_runs():
-    """Peers 3."""
+    """Fault 3 of docs/testing.md."""
     world = World()
     world.put(version("flights/a.csv"), version("weather/w.csv"))
     world.deliver()
@@ -182,7 +182,7 @@ def test_two_datasets_in_one_batch_are_two_rightly_named_runs():
 
 
 def test_every_record_of_a_batch_is_handled():
-    """Peers 4."""
+    """Fault 4 of docs/testing.md."""
     world = World()
     world.put(*(version(f"flights/{n}.csv") for n in range(10)))
     world.settle()
@@ -190,7 +190,7 @@ def test_every_record_of_a_batch_is_handled():
 
 
 def test_five_hundred_files_in_a_burst_are_two_runs():
-    """Peers 9: what arrives while a run is at work waits for the next one, all of it together."""
+    """Fault 9 of docs/testing.md: what arrives while a run is at work waits for the next one, all of it together."""
     world = World()
     files = [version(f"flights/{n:03d}.csv") for n in range(500)]
     world.put(files[0])

@@ -213,7 +213,7 @@ def test_a_failed_condition_beside_a_conflict_is_a_failed_condition(aws: boto3.S
 def test_a_ledger_that_does_not_answer_raises_and_quotes_nothing(
     aws: boto3.Session, ledger_table: str, error: Exception
 ):
-    """Peers 6."""
+    """Fault 6 of docs/testing.md."""
     store, _ = stumbling(aws, ledger_table, error)
     with pytest.raises(LedgerUnavailable) as raised:
         store.write(Put({"pk": "a", "sk": "1"}))
