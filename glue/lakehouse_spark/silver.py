@@ -37,7 +37,7 @@ from lakehouse_spark.choose import (
 )
 from lakehouse_spark.errors import CountsDiffer, JobFailed, StillChanging
 from lakehouse_spark.failure import failure_of, is_environment, jvm_text
-from lakehouse_spark.objects import Objects
+from lakehouse_spark.objects import Head, Objects
 from lakehouse_spark.parse import KEY, RAW, UNKNOWN, parsed, reading
 from lakehouse_spark.preflight import Source, is_damaged
 from lakehouse_spark.read import groups_of, parquet_fields
@@ -138,6 +138,7 @@ class Run:
         self.columns: list[Column] = []
         self.group: dict[str, str] | None = None
         self.replaces_table = False
+        self.staged: dict[str, tuple[Objects, str, Head]] = {}
         self.step, self.seconds, self.actions = "start", dict[str, float](), 0
 
     # --- what became of files -------------------------------------------------------------------
@@ -221,14 +222,21 @@ class Run:
         configure(self.spark, self.text_bytes)
         with self.timed("preflight"):
             prefix = self.job.report_key.rpartition("/")[0] + "/staged/"
-            staged, damaged = stage_zstd(self.spark, self.operations, self.sources, prefix)
+            self.staged, damaged = stage_zstd(self.spark, self.operations, self.sources, prefix)
             self.settle(damaged)
             self.sources, refused = readable_files(
-                self.bronze, staged, self.sources, self.plan, lambda uri: parquet_fields(self.spark, uri)
+                self.bronze, self.staged, self.sources, self.plan, lambda uri: parquet_fields(self.spark, uri)
             )
             self.settle(refused)
             if self.plan["mode"] == "snapshot":
                 self.choose_group()
+
+    def empty_staged(self) -> None:
+        """Leave nothing but names of the decompressed copies: the bucket's rule for old versions does the
+        rest.
+        """
+        for operations, key, _ in self.staged.values():
+            operations.put_json(key, None)
 
     def choose_group(self) -> None:
         """Snapshot mode: keep the newest complete group."""
@@ -247,11 +255,11 @@ class Run:
             columns += new_columns(columns, [group.fields for group in groups])
         self.how = reading(self.plan, columns)
         with self.timed("read"):
-            frame = parsed(self.spark, groups, self.how).persist()
             try:
+                frame = parsed(self.spark, groups, self.how).persist()
                 self.tally(frame)
             except (PySparkException, Py4JError) as error:
-                frame.unpersist()
+                self.spark.catalog.clearCache()
                 self.settle_culprits(error)
                 return None
         self.settle(changed_files(self.bronze, self.sources))
@@ -684,10 +692,12 @@ def promote(spark: SparkSession, job: Job, bronze: Objects, operations: Objects)
     run = None
     try:
         run = Run(spark, job, bronze, operations)
-        return run.promote()
+        report = run.promote()
+        run.empty_staged()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is written down, and raised without its values
         failure = failure_of(job.run_id, run.step if run else "start", error)
         operations.put_json(job.report_key.rpartition("/")[0] + "/" + words.FAILURE_FILE, failure)
         raise JobFailed(f"{failure['failure_class']}: {failure['error']}: {failure['message']}") from None
     finally:
         spark.catalog.clearCache()
+    return report
