@@ -3,6 +3,10 @@
 An order is a struct of the sequence column (upsert only; null is lowest), ``_source_version_id`` and
 ``_source_row``. The table's own rows take part with their order, so that the result is the same however
 files were batched.
+
+Two things do depend on how files were batched: a plan with several unique rules, where a row that one rule
+keeps out may already have kept out another by the second rule; and rows whose winner leaves with a replaced
+version of its file, which do not come back by themselves.
 """
 
 from __future__ import annotations
