@@ -69,8 +69,9 @@ def test_a_kill_at_a_boundary_changes_nothing(lake: TwinLake, undisturbed: None,
     key = flights_key(year, month, f"crash-{number}")
     rows = [flight(year, month, 1, 1), flight(year, month, 1, 2), flight(year, month, 1, 3, distance=-1)]
     lake.arm(effect="kill", **{k: v for k, v in boundary._asdict().items() if k != "name"})
-    file = lake.put(key, csv(rows))
-    item = settle_with_sweeps(lake, file)
+    with lake.quick_backoff():
+        file = lake.put(key, csv(rows))
+        item = settle_with_sweeps(lake, file)
     assert lake.fault_fired(), f"nothing met the boundary: {boundary.name}"
     assert (item["state"], item["silver_rows"], item["quarantined_rows"]) == ("PROMOTED", 2, 1)
     where = f"year = {year} AND month = {month}"

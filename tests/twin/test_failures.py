@@ -6,13 +6,12 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from lakehouse import writers
-from tests.twin.lake import STACK, TwinLake
+from tests.twin.lake import TwinLake
 from tests.twin.sample import flights_file, flights_key
 
 WRITER = "promote:flights"
@@ -54,22 +53,6 @@ def messages(lake: TwinLake) -> Iterator[Any]:
     yield listen
     sns.unsubscribe(SubscriptionArn=subscription)
     sqs.delete_queue(QueueUrl=queue)
-
-
-@contextmanager
-def quick_backoff(lake: TwinLake) -> Iterator[None]:
-    """While it lasts, a writer whose environment failed waits a second instead of minutes."""
-    functions = [f"{STACK}-recover", f"{STACK}-sweep"]
-    client = lake.client("lambda")
-    before = {name: client.get_function_configuration(FunctionName=name)["Environment"] for name in functions}
-    for name, environment in before.items():
-        quick = {"Variables": {**environment["Variables"], "BACKOFF_SECONDS": "1"}}
-        client.update_function_configuration(FunctionName=name, Environment=quick)
-    try:
-        yield
-    finally:
-        for name, environment in before.items():
-            client.update_function_configuration(FunctionName=name, Environment=environment)
 
 
 def lease_state(lake: TwinLake) -> str:
@@ -118,7 +101,7 @@ def test_a_lost_permission_splits_nothing_and_holds_the_writer_until_retry(
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [denied]}),
     )
     try:
-        with quick_backoff(lake):
+        with lake.quick_backoff():
             files = lake.put_all(
                 [(flights_key(2017, 2, f"denied-{i}"), flights_file(2017, 2, [i])) for i in (1, 2)]
             )
@@ -136,7 +119,7 @@ def test_a_lost_permission_splits_nothing_and_holds_the_writer_until_retry(
 
 def test_a_stopped_execution_is_recovered_and_told(lake: TwinLake) -> None:
     lake.rest()
-    with quick_backoff(lake):
+    with lake.quick_backoff():
         file = lake.put(flights_key(2017, 3, "stopped"), flights_file(2017, 3, [1]))
         lake.until_claimed(file)
         run_id = writers.read(lake.core, WRITER).run_id
