@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from py4j.java_gateway import JavaClass
+
 from lakehouse import words
 from lakehouse_spark.errors import NotPublished
 
@@ -33,7 +35,9 @@ def load_table(spark: SparkSession, table: str) -> Any:
     """Iceberg's own ``Table`` object, as the session's catalog caches it (so both sides see each other's
     commits).
     """
-    return _jvm(spark).org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, table)
+    # By its full name: a walk along the packages asks the JVM at each step for a class that is not there.
+    util = JavaClass("org.apache.iceberg.spark.Spark3Util", _jvm(spark)._gateway_client)
+    return util.loadIcebergTable(spark._jsparkSession, table)
 
 
 def create_branch(spark: SparkSession, table: str, branch: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pyspark.sql import SparkSession
@@ -300,6 +301,40 @@ def die_at(patch: pytest.MonkeyPatch, run: Run, point: str) -> None:
         patch.setattr(publish, "publish", dies())
     else:
         patch.setattr(publish, "publish", dies(publish.publish))
+
+
+def test_readers_see_the_old_or_the_new_state(lake: SparkSession) -> None:
+    lake.sql(f"INSERT INTO {FLIGHTS} VALUES (DATE '2013-01-02', 'B6', 9)")
+    changed: ModelPlan = {**DAILY_PLAN, "hash": "h2"}
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(Run(lake, "refresh-2"), changed)
+        seen = []
+        while not run.done():
+            lake.catalog.refreshTable(DAILY)
+            seen.append(len(lake.table(DAILY).collect()))
+    lake.catalog.refreshTable(DAILY)
+    assert len(rows(lake, DAILY)) == 4
+    assert run.result()["models"][0]["rows_added"] == 4
+    assert set(seen) <= {3, 4}
+    assert 3 in seen
+
+
+def test_models_of_several_timezones_each_get_their_own_day(lake: SparkSession) -> None:
+    lake.sql(f"CREATE TABLE {DEPARTURES} (at timestamp) USING iceberg")
+    depart(lake, "2013-01-02 04:00:00Z")
+    plans = [
+        plan(
+            name,
+            "SELECT to_date(at) AS day, count(*) AS flights FROM silver__departures GROUP BY 1",
+            ["day"],
+            [model_input("silver", "departures")],
+            timezone=timezone,
+        )
+        for name, timezone in (("new_york", "America/New_York"), ("utc", "UTC"), ("tokyo", "Asia/Tokyo"))
+    ]
+    Run(lake, "refresh-2")(*plans)
+    days = {each["model"]: rows(lake, LAKE.table("gold", each["model"]))[0][0] for each in plans}
+    assert days == {"new_york": "2013-01-01", "utc": "2013-01-02", "tokyo": "2013-01-02"}
 
 
 def depart(spark: SparkSession, *moments: str) -> None:
