@@ -83,7 +83,9 @@ def commit_marker(spark: SparkSession, table: str, branch: str, summary: dict[st
 
 def branch_head(spark: SparkSession, table: str, branch: str) -> int:
     """The snapshot id ``branch`` points to."""
-    reference = load_table(spark, table).refs().get(branch)
+    iceberg_table = load_table(spark, table)
+    iceberg_table.refresh()  # another thread may have loaded it before the last commit on the branch
+    reference = iceberg_table.refs().get(branch)
     if reference is None:
         raise NotPublished(f"{table} has no branch {branch}")
     return int(reference.snapshotId())
