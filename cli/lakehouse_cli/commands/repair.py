@@ -31,8 +31,8 @@ def retry(
     twin: OnTwin = False,
 ) -> None:
     """Let a dataset's FAILED files try again and free its writer if it is HELD or WAITING."""
+    from lakehouse.retrying import retry as retry_writer
     from lakehouse_cli.core import core_lake
-    from lakehouse_cli.retrying import retry as retry_writer
 
     lake = connect(stack, twin=twin)
     (writer,) = writers_named(ledger_of(lake), name)

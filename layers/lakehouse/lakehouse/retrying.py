@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lakehouse import writers
-from lakehouse.errors import ConditionFailed
-from lakehouse.lake import Lake as CoreLake
-from lakehouse.ledger import pending_pointer, version_key
-from lakehouse.store import Is, Item, Update
-from lakehouse.words import PENDING
-from lakehouse.writers import HELD, WAITING, dataset_of
+from . import writers
+from .errors import ConditionFailed
+from .lake import Lake
+from .ledger import pending_pointer, version_key
+from .store import Is, Item, Update
+from .words import PENDING
+from .writers import HELD, WAITING, dataset_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Retried:
     run_id: str
 
 
-def retry(lake: CoreLake, writer: str, states: Iterable[str]) -> Retried:
+def retry(lake: Lake, writer: str, states: Iterable[str]) -> Retried:
     """Let a dataset's files in ``states`` wait again with no attempts counted, and free its writer.
 
     A file whose key has a newer version stays as it is: that one counts. Safe to repeat.
@@ -46,7 +46,7 @@ def retry(lake: CoreLake, writer: str, states: Iterable[str]) -> Retried:
     return Retried(writer, files, outdated, before.state, after.state, after.run_id)
 
 
-def _wait_again(lake: CoreLake, dataset: str, item: Item) -> bool:
+def _wait_again(lake: Lake, dataset: str, item: Item) -> bool:
     """Put one file back to PENDING; False if its state changed meanwhile."""
     changes = {
         "state": PENDING,

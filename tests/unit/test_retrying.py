@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from lakehouse.retrying import Retried, retry
 from lakehouse.words import Failure
-from lakehouse_cli.retrying import Retried, retry
 from tests.unit.world import POISON, JobDied, World, version
 
 WRITER = "promote:flights"
