@@ -209,6 +209,7 @@ def test_the_outputs_that_the_command_reads() -> None:
         "LineageTableName",
         "PromoteStateMachineArn",
         "RefreshStateMachineArn",
+        "MaintainStateMachineArn",
         "BronzeDatabaseName",
         "SilverDatabaseName",
         "GoldDatabaseName",

@@ -20,12 +20,14 @@ OUTPUTS = {
     "LineageTableName": "lake-dev-lineage",
     "PromoteStateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:lake-dev-promote",
     "RefreshStateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:lake-dev-refresh",
+    "MaintainStateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:lake-dev-maintain",
     "BronzeDatabaseName": "lake_dev_bronze",
     "SilverDatabaseName": "lake_dev_silver",
     "GoldDatabaseName": "lake_dev_gold",
     "WorkgroupName": "lake-dev",
     "AssetsPrefix": "assets/0123456789abcdef/",
     "ReconcileFunctionName": "lake-dev-reconcile",
+    "MaintainFunctionName": "lake-dev-maintain",
 }
 
 

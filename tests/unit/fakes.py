@@ -184,9 +184,12 @@ class FakeExecutions:
     faults: Faults
     known: dict[str, Execution] = field(default_factory=dict)
     requests: dict[str, dict[str, str]] = field(default_factory=dict)
+    machines: dict[str, str] = field(default_factory=dict)
 
     def start(self, state_machine_arn: str, name: str, request: Mapping[str, str]) -> None:
-        assert state_machine_arn.endswith("refresh" if request["writer"] == "refresh" else "promote")
+        machine = state_machine_arn.rpartition("-")[2]
+        assert machine in {"maintain", "refresh" if request["writer"] == "refresh" else "promote"}
+        assert self.machines.setdefault(name, machine) == machine, "one run is of one kind"
         if name not in self.known:
             self.known[name] = Execution("RUNNING", "", "")
             self.requests[name] = dict(request)
@@ -194,7 +197,8 @@ class FakeExecutions:
         self.faults.effect(f"start {name}")
 
     def describe(self, state_machine_arn: str, name: str) -> Execution | None:
-        return self.known.get(name)
+        ours = self.machines.get(name) == state_machine_arn.rpartition("-")[2]
+        return self.known.get(name) if ours else None
 
     def running(self) -> list[str]:
         return [name for name, execution in self.known.items() if execution.status == "RUNNING"]
@@ -215,7 +219,7 @@ class FakeJobs:
         self.known.setdefault(run_id, []).append(JobRun(f"jr_{run_id}", state, error))
 
     def runs(self, job_name: str, run_id: str, since: datetime) -> list[JobRun]:
-        assert job_name in {"lake-dev-silver", "lake-dev-gold"}
+        assert job_name in {"lake-dev-silver", "lake-dev-gold", "lake-dev-maintain"}
         return list(self.known.get(run_id, []))
 
     def stop(self, job_name: str, job_run_ids: list[str]) -> None:
@@ -230,10 +234,15 @@ class FakeJobs:
 
 @dataclass
 class FakeTable:
-    """An Iceberg table: rows by source, the runs whose markers main holds, and open branches."""
+    """An Iceberg table: rows by source, the runs whose markers main holds, and open branches.
+
+    ``maintained`` are the runs that maintained it; ``summaries`` those of main's snapshots, oldest first.
+    """
 
     rows: dict[str, int] = field(default_factory=dict)
     markers: list[str] = field(default_factory=list)
+    maintained: list[str] = field(default_factory=list)
+    summaries: list[dict[str, str]] = field(default_factory=list)
     branches: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
@@ -261,6 +270,10 @@ class FakeTables:
     def has_marker(self, database: str, table: str, run_id: str) -> bool:
         known = self.known.get(f"{database}.{table}")
         return known is not None and run_id in known.markers
+
+    def history(self, database: str, table: str) -> list[Mapping[str, str]]:
+        known = self.known.get(f"{database}.{table}")
+        return list(reversed(known.summaries)) if known else []
 
 
 @dataclass
@@ -313,12 +326,14 @@ def settings(**changes: Any) -> Settings:
         "lineage_table": "lake-dev-lineage",
         "promote_state_machine_arn": machine + "promote",
         "refresh_state_machine_arn": machine + "refresh",
+        "maintain_state_machine_arn": machine + "maintain",
         "failure_topic_arn": "arn:aws:sns:us-east-1:000000000000:lake-dev-failures",
         "bronze_database": "lake_dev_bronze",
         "silver_database": "lake_dev_silver",
         "gold_database": "lake_dev_gold",
         "silver_job_name": "lake-dev-silver",
         "gold_job_name": "lake-dev-gold",
+        "maintain_job_name": "lake-dev-maintain",
         "crawler_name": "lake-dev-bronze",
         "assets_prefix": "assets/abc/",
     }
@@ -343,6 +358,7 @@ class FakeLake(Lake):
     """A lake whose ports are the fakes above, typed as such for the tests."""
 
     store: MemoryStore
+    lineage: MemoryStore
     faults: Faults
     clock: FakeClock
     operations: MemoryOperations

@@ -85,7 +85,8 @@ def test_a_long_listing_comes_in_pages(landing: Any):
             return landing.list_object_versions(**request, MaxKeys=2)
 
     bronze: Any = S3Bronze(TwoAtATime(), "bronze")  # type: ignore[arg-type]
-    keys, cursor, pages = [], "", 0
+    keys: list[str] = []
+    cursor, pages = "", 0
     while pages == 0 or cursor:
         page = bronze.page("flights/", cursor)
         keys, cursor, pages = keys + [one.key for one in page.versions], page.cursor, pages + 1
@@ -173,16 +174,25 @@ def append(catalog: Any, branch: str, run_id: str) -> None:
     metadata = table.metadata
     head = metadata.refs.get(branch) or metadata.refs.get("main")
     number = metadata.last_sequence_number + 1
-    snapshot = Snapshot(
-        snapshot_id=100 + number,
-        parent_snapshot_id=head.snapshot_id if head else None,
-        sequence_number=number,
-        timestamp_ms=metadata.last_updated_ms + 1,
-        manifest_list=f"s3://silver/flights/metadata/{number}.avro",
-        summary=Summary(Operation.APPEND, **({MARKER_RUN: run_id} if run_id else {})),
-        schema_id=0,
+    snapshot = Snapshot.model_validate(
+        {
+            "snapshot-id": 100 + number,
+            "parent-snapshot-id": head.snapshot_id if head else None,
+            "sequence-number": number,
+            "timestamp-ms": metadata.last_updated_ms + 1,
+            "manifest-list": f"s3://silver/flights/metadata/{number}.avro",
+            "summary": Summary(Operation.APPEND, **({MARKER_RUN: run_id} if run_id else {})),
+            "schema-id": 0,
+        }
     )
-    moved = SetSnapshotRefUpdate(ref_name=branch, type="branch", snapshot_id=snapshot.snapshot_id)
+    moved = SetSnapshotRefUpdate.model_validate(
+        {
+            "action": "set-snapshot-ref",
+            "ref-name": branch,
+            "type": "branch",
+            "snapshot-id": snapshot.snapshot_id,
+        }
+    )
     catalog.commit_table(table, (), (AddSnapshotUpdate(snapshot=snapshot), moved))
 
 
@@ -195,6 +205,7 @@ def test_a_marker_counts_only_on_main_and_a_branch_is_dropped(tables: tuple[Glue
     append(catalog, "run_run_2", "run-2")
     assert adapter.has_marker(SILVER, "flights", "run-1")
     assert not adapter.has_marker(SILVER, "flights", "run-2")
+    assert adapter.history(SILVER, "flights") == [{}, {"lakehouse.run-id": "run-1"}]
     assert adapter.names(SILVER) == ["flights"]
     assert adapter.drop_branch(SILVER, "flights", "run_run_2")
     assert not adapter.drop_branch(SILVER, "flights", "run_run_2")
@@ -208,6 +219,7 @@ def test_a_table_that_is_not_there_has_neither_branch_nor_marker(tables: tuple[G
     adapter, _ = tables
     assert not adapter.drop_branch(SILVER, "flights", "run_run_1")
     assert not adapter.has_marker(SILVER, "flights", "run-1")
+    assert adapter.history(SILVER, "flights") == []
 
 
 # --- the topic ----------------------------------------------------------------------------------

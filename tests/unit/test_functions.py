@@ -61,6 +61,7 @@ def environment() -> dict[str, str]:
     known = settings(
         promote_state_machine_arn=ACCOUNT + "lake-dev-promote",
         refresh_state_machine_arn=ACCOUNT + "lake-dev-refresh",
+        maintain_state_machine_arn=ACCOUNT + "lake-dev-maintain",
         failure_topic_arn="arn:aws:sns:us-east-1:123456789012:lake-dev-failures",
     )
     return {name.upper(): str(value) for name, value in known.model_dump().items()}
@@ -81,7 +82,7 @@ def deployed(aws: boto3.Session, ledger_table: str, monkeypatch: pytest.MonkeyPa
     put(aws, "assets/abc/models/by_day.json", MODEL)
     put(aws, "assets/abc/index.json", {"hash": "abc", "datasets": ["flights"], "models": ["by_day"]})
     machine = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 9, "End": True}}})
-    for name in ("promote", "refresh"):
+    for name in ("promote", "refresh", "maintain"):
         aws.client("stepfunctions").create_state_machine(
             name=f"lake-dev-{name}", definition=machine, roleArn="arn:aws:iam::123456789012:role/r"
         )

@@ -195,9 +195,13 @@ def test_five_hundred_files_in_a_burst_are_two_runs():
     files = [version(f"flights/{n:03d}.csv") for n in range(500)]
     world.put(files[0])
     world.deliver()
-    world.job_failure = lambda *_: (
-        [world.put(*files[at : at + 10]) for at in range(1, 500, 10)] and world.deliver()
-    )
+
+    def burst(*_: Any) -> None:
+        for at in range(1, 500, 10):
+            world.put(*files[at : at + 10])
+        world.deliver()
+
+    world.job_failure = burst
     world.execute(world.lake.executions.running()[0])
     world.job_failure = lambda *_: None
     while world.queue:
@@ -524,7 +528,12 @@ def test_what_arrives_during_a_run_is_taken_by_the_next_without_a_sweep():
     world = World()
     world.put(version("flights/a.csv"))
     world.deliver()
-    world.job_failure = lambda *_: world.queue or world.put(version(f"flights/b{len(world.batches)}.csv"))
+
+    def another(*_: Any) -> None:
+        if not world.queue:
+            world.put(version(f"flights/b{len(world.batches)}.csv"))
+
+    world.job_failure = another
     world.execute(world.lake.executions.running()[0])
     world.job_failure = lambda *_: None
     world.work()
@@ -578,7 +587,7 @@ def test_a_complete_that_died_between_hand_over_and_start_starts_when_it_is_repe
     world.put(version("flights/b.csv"))
     world.deliver()
     with monkeypatch.context() as patch:
-        patch.setattr(writers, "start", lambda _, writer, __: crash() if writer == FLIGHTS else None)
+        patch.setattr(writers, "start", lambda _, writer, __, **___: crash() if writer == FLIGHTS else None)
         with pytest.raises(Crash):
             complete.complete(world.lake, CompleteRequest(**request.model_dump()))
     following = writers.read(world.lake, FLIGHTS).run_id

@@ -123,13 +123,14 @@ def app(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "ENVIRONMENT": "dev",
         "PROMOTE_STATE_MACHINE_ARN": arn + "promote",
         "REFRESH_STATE_MACHINE_ARN": arn + "refresh",
+        "MAINTAIN_STATE_MACHINE_ARN": arn + "maintain",
         "FAILURE_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:lake-dev-failures",
         "ASSETS_PREFIX": "assets/none/",
     }
     names = (
         "BRONZE_BUCKET SILVER_BUCKET GOLD_BUCKET OPERATIONS_BUCKET LEDGER_TABLE LINEAGE_TABLE BRONZE_DATABASE"
     )
-    names += " SILVER_DATABASE GOLD_DATABASE SILVER_JOB_NAME GOLD_JOB_NAME CRAWLER_NAME"
+    names += " SILVER_DATABASE GOLD_DATABASE SILVER_JOB_NAME GOLD_JOB_NAME CRAWLER_NAME MAINTAIN_JOB_NAME"
     for name, value in {**environment, **{name: name.lower() for name in names.split()}}.items():
         monkeypatch.setenv(name, value)
     spec = importlib.util.spec_from_file_location("assets_app", ROOT / "functions" / "assets" / "app.py")

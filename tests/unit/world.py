@@ -12,11 +12,18 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lakehouse import claim, complete, intake, plan, recover, sweep
+from lakehouse import claim, complete, intake, maintain, plan, recover, sweep
 from lakehouse.errors import LakehouseError
 from lakehouse.ledger import ObjectVersion
-from lakehouse.payloads import CompleteRequest, RunRequest
-from lakehouse.words import MANIFEST_FILE, REPORT_FILE, Manifest, run_branch, run_prefix
+from lakehouse.payloads import CompleteRequest, MaintainRequest, RunRequest, SweepResult
+from lakehouse.words import (
+    MANIFEST_FILE,
+    REPORT_FILE,
+    MaintenanceManifest,
+    Manifest,
+    run_branch,
+    run_prefix,
+)
 
 from .fakes import Crash, FakeLake, fake_lake, plan_of
 
@@ -67,6 +74,8 @@ class World:
         self.runs: list[str] = []
         self.batches: list[list[str]] = []
         self.job_failure: JobFailure = lambda *_: None
+        self.maintained: list[str] = []
+        self.maintenance_failure: Callable[[FakeLake, RunRequest], None] = lambda *_: None
 
     # --- what happens -------------------------------------------------------------------------
 
@@ -116,6 +125,12 @@ class World:
         if failed:
             self.queue.append(failed)
 
+    def ask(self, *writers: str, always: bool = True) -> None:
+        """Ask for maintenance, again where the function died, as Lambda does with an asynchronous call."""
+        request = MaintainRequest(writers=list(writers), always=always)
+        while self._guarded(lambda: maintain.checked(maintain.maintain(self.lake, request))):
+            pass
+
     def execute(self, run_id: str) -> None:
         """Run an execution to its end, and recovery if that end is a bad one."""
         self.runs.append(run_id)
@@ -130,8 +145,9 @@ class World:
 
     def _states(self, request: RunRequest) -> str:
         """The name of the error that ended the states, or ''."""
+        machines = {"promote": self._promote, "refresh": self._refresh, "maintain": self._maintain}
         try:
-            (self._refresh if request.writer == "refresh" else self._promote)(request)
+            machines[self.lake.executions.machines[request.run_id]](request)
         except Crash:
             return "Lambda.Unknown"
         except (LakehouseError, JobDied) as error:
@@ -154,6 +170,11 @@ class World:
         self._run_job(request, self._gold)
         complete.complete(self.lake, CompleteRequest(**request.model_dump(), report=planned.report))
 
+    def _maintain(self, request: RunRequest) -> None:
+        planned = plan.plan(self.lake, request)
+        self._run_job(request, self._maintenance)
+        complete.complete(self.lake, CompleteRequest(**request.model_dump(), report=planned.report))
+
     def _run_job(self, request: RunRequest, job: Callable[[RunRequest], None]) -> None:
         try:
             job(request)
@@ -168,7 +189,7 @@ class World:
             result = call()
         except (Crash, LakehouseError):
             return True
-        if isinstance(result, sweep.SweepResult):
+        if isinstance(result, SweepResult):
             return bool(result.started or result.recovered or result.failed)
         return False
 
@@ -178,7 +199,8 @@ class World:
         """Write every file's rows to the run's branch, report, publish quarantine, publish Silver."""
         lake, database = self.lake, "lake_dev_silver"
         prefix = run_prefix(request.writer, request.run_id)
-        manifest: Manifest = lake.operations.read(prefix + MANIFEST_FILE)
+        manifest: Manifest | None = lake.operations.read(prefix + MANIFEST_FILE)
+        assert manifest is not None
         self.batches.append(sorted(file["key"] for file in manifest["files"]))
         silver = lake.tables.table(database, request.dataset)
         quarantine = lake.tables.table(database, request.dataset + "__quarantine")
@@ -234,6 +256,22 @@ class World:
             gold.markers.append(request.run_id)
             lake.faults.effect("publish")
 
+    def _maintenance(self, request: RunRequest) -> None:
+        """Maintain the writer's tables: rows stay as they are. Nobody else may be at work on them."""
+        lake = self.lake
+        prefix = run_prefix(request.writer, request.run_id)
+        manifest: MaintenanceManifest | None = lake.operations.read(prefix + MANIFEST_FILE)
+        assert manifest is not None
+        self.maintained.append(request.writer)
+        self.maintenance_failure(lake, request)
+        for name in manifest["tables"]:
+            table = lake.tables.table(f"lake_dev_{manifest['layer']}", name)
+            assert not table.branches, "a run is at work on a table that is maintained"
+            table.maintained.append(request.run_id)
+            lake.faults.effect(f"maintain {name}")
+        lake.operations.objects[prefix + REPORT_FILE] = json.dumps(_maintenance_report(request, manifest))
+        lake.faults.effect("report")
+
     # --- what there is to see -----------------------------------------------------------------
 
     def states(self) -> dict[str, str]:
@@ -255,6 +293,11 @@ class World:
     def pending(self, dataset: str = "flights") -> list[str]:
         """The keys that wait."""
         return [file.key for file in self.lake.ledger.pending(dataset)]
+
+    def kinds(self) -> list[str]:
+        """The state machines of all executions in their order, each with its writer."""
+        machines, requests = self.lake.executions.machines, self.lake.executions.requests
+        return [f"{machines[run_id]} {requests[run_id]['writer']}" for run_id in self.runs]
 
     def leases(self) -> dict[str, str]:
         """The state of every lease."""
@@ -285,3 +328,10 @@ def _silver_report(request: RunRequest, files: list[dict[str, Any]]) -> dict[str
         "spark_actions": 1,
         "seconds": {},
     }
+
+
+def _maintenance_report(request: RunRequest, manifest: MaintenanceManifest) -> dict[str, Any]:
+    counts = {"files_before": 6, "files_after": 1, "bytes_before": 60, "bytes_after": 50, "seconds": 1.0}
+    counts |= {"branches_dropped": 0, "snapshots_expired": 0, "orphans_removed": 0}
+    tables = [{"table": name, **counts} for name in manifest["tables"]]
+    return {"run_id": request.run_id, "tables": tables, "failed": {}, "seconds": 1.0}

@@ -25,6 +25,7 @@ from .words import (
     SUPERSEDED,
     FileOutcome,
     GoldReport,
+    MaintenanceReport,
     Manifest,
     SilverReport,
     run_prefix,
@@ -44,12 +45,13 @@ def complete(lake: Lake, request: CompleteRequest) -> CompleteResult:
     if lease.run_id != request.run_id:
         return _ended_before(lake, request, lease)
     result = settle(lake, request, lease)
-    return with_next(lake, result)
+    return with_next(lake, result, lease)
 
 
-def with_next(lake: Lake, result: CompleteResult) -> CompleteResult:
-    """Release the lease of a settled run, or hand it over."""
-    following = writers.finish(lake, result.writer, result.run_id, NO_FAILURES)
+def with_next(lake: Lake, result: CompleteResult, lease: writers.Lease) -> CompleteResult:
+    """Release the lease of a settled run, or hand it over. Maintenance proves nothing of files or models."""
+    counters = {} if lease.maintaining else NO_FAILURES
+    following = writers.finish(lake, result.writer, result.run_id, counters)
     return result.model_copy(update={"next": following})
 
 
@@ -63,7 +65,9 @@ def _ended_before(lake: Lake, request: CompleteRequest, lease: writers.Lease) ->
 
 def settle(lake: Lake, request: RunRequest, lease: writers.Lease) -> CompleteResult:
     """Everything of `complete` but the lease: outcomes, counts, lineage, the wake-up of refresh."""
-    if request.writer == REFRESH_WRITER:
+    if lease.maintaining:
+        counts = _settle_maintenance(lake, request)
+    elif request.writer == REFRESH_WRITER:
         counts = _settle_refresh(lake, request)
     else:
         counts = _settle_promote(lake, request, lease)
@@ -249,4 +253,19 @@ def _settle_refresh(lake: Lake, request: RunRequest) -> Item:
         "models": len(report["models"]),
         "skipped": len(report["skipped"]),
         "changed": bool(report["models"]),
+    }
+
+
+# --- maintenance ------------------------------------------------------------------------------
+
+
+def _settle_maintenance(lake: Lake, request: RunRequest) -> Item:
+    """What was done to the tables. Their rows are the same, so there is no lineage to record."""
+    report: MaintenanceReport | None = read_report(lake, request)
+    if report is None:
+        return {"tables": 0}
+    return {
+        "tables": len(report["tables"]),
+        "files_before": sum(table["files_before"] for table in report["tables"]),
+        "files_after": sum(table["files_after"] for table in report["tables"]),
     }

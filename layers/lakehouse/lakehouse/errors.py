@@ -13,6 +13,7 @@
     ├── ObjectMissing            an object of the operations bucket that must be there is not
     ├── JobStillRunning          a Glue job that was told to stop has not stopped yet
     ├── SweepIncomplete          a sweep could not see to some writers; it saw to the others
+    ├── MaintenanceIncomplete    some writers could not be asked for maintenance; the others were
     ├── LineageUnknown           a question about a table, column or partition that no run has written
     └── FilesFault               the files of a batch are the reason, not the environment
         └── SchemaNotFound       a crawler found no table in the files of a dataset without a contract
@@ -88,6 +89,10 @@ class JobStillRunning(LakehouseError):  # noqa: N818 - reads as the sentence it 
 
 class SweepIncomplete(LakehouseError):  # noqa: N818 - reads as the sentence it is
     """A sweep could not see to some writers; it saw to the others."""
+
+
+class MaintenanceIncomplete(LakehouseError):  # noqa: N818 - reads as the sentence it is
+    """Some writers could not be asked for maintenance; the others were."""
 
 
 class LineageUnknown(LakehouseError):  # noqa: N818 - reads as the sentence it is

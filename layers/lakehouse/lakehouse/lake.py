@@ -106,6 +106,10 @@ class Tables(Protocol):
         """Whether main's history holds the marker commit of a run."""
         ...
 
+    def history(self, database: str, table: str) -> list[Mapping[str, str]]:
+        """The summaries of main's snapshots, newest first; [] if there is no such table."""
+        ...
+
 
 class Topic(Protocol):
     """Where people are told that something needs them."""

@@ -67,6 +67,9 @@ class CompleteResult(RunRequest):
     models: int = 0
     skipped: int = 0
     changed: bool = False
+    tables: int = 0
+    files_before: int = 0
+    files_after: int = 0
     next: str = ""
 
 
@@ -81,8 +84,42 @@ class PlanResult(RunRequest):
     timeout_minutes: int
 
 
+class MaintenancePlan(RunRequest):
+    """What a maintenance run has to do."""
+
+    tables: int
+    manifest: str
+    report: str
+    assets_prefix: str
+    workers: int
+    timeout_minutes: int
+
+
+class MaintainRequest(Payload):
+    """Whose tables to maintain (all writers' if none is named); ``always``: whether they need it or not."""
+
+    writers: list[str] = Field(default_factory=list)
+    always: bool = False
+
+
+class MaintainResult(Payload):
+    """What became of each writer that was looked at.
+
+    ``started``: the run that maintains its tables now; ``wanted``: its tables come next, once the run that
+    holds the lease is over; ``not_due``; ``unknown``: no such writer; ``failed``: the error's name.
+    """
+
+    started: dict[str, str] = Field(default_factory=dict)
+    wanted: list[str] = Field(default_factory=list)
+    not_due: list[str] = Field(default_factory=list)
+    unknown: list[str] = Field(default_factory=list)
+    failed: dict[str, str] = Field(default_factory=dict)
+
+
 class RecoverResult(RunRequest):
-    """What recovery did: ``stale``, ``completed``, ``requeued``, ``waiting`` or ``held``."""
+    """What recovery did: ``stale``, ``completed``, ``requeued``, ``waiting``, ``held``, or ``ended`` (a
+    maintenance run that failed).
+    """
 
     outcome: str
     failure_class: str = ""

@@ -22,11 +22,13 @@ from .words import (
     CLAIMED,
     FAILED,
     FAILURE_FILE,
+    MAINTENANCE,
     PENDING,
     REFRESH_WRITER,
     Failure,
     FailureClass,
     GoldReport,
+    MaintenanceReport,
     Manifest,
     quarantine_table,
     run_branch,
@@ -79,9 +81,11 @@ def recover(lake: Lake, request: RunRequest, execution: Execution) -> RecoverRes
     if lease is None:
         return _result(request, "stale")
     jobs = _stop_jobs(lake, request, lease)
+    if lease.maintaining:
+        return _after_maintenance(lake, request, lease, execution, jobs)
     published = _drop_and_look(lake, request)
     if published:
-        settled = complete.with_next(lake, complete.settle(lake, request, lease))
+        settled = complete.with_next(lake, complete.settle(lake, request, lease), lease)
         return _result(request, "completed", next=settled.next)
     failure = _failure(lake, request)
     kind = classify(failure, execution, jobs)
@@ -109,7 +113,7 @@ def _record(lake: Lake, request: RunRequest, kind: FailureClass, error: str) -> 
 
 def _stop_jobs(lake: Lake, request: RunRequest, lease: writers.Lease) -> list[JobRun]:
     """Stop the run's live job runs and wait until they have ended. Returns all its job runs."""
-    name = lake.settings.job_name(request.writer)
+    name = lake.settings.job_name(request.writer, maintaining=lease.maintaining)
     since = datetime.fromisoformat(lease.taken_at) - CLOCK_SKEW
     for look in range(STOP_LOOKS):
         jobs = lake.jobs.runs(name, request.run_id, since)
@@ -209,6 +213,29 @@ def _after_refresh(
     counters = {"failures": 0, "deaths": deaths}
     following = writers.finish(lake, request.writer, request.run_id, counters, again=True)
     return _result(request, "requeued", next=following, failure_class=kind)
+
+
+def _after_maintenance(
+    lake: Lake, request: RunRequest, lease: writers.Lease, execution: Execution, jobs: Sequence[JobRun]
+) -> RecoverResult:
+    """End a maintenance run. What it committed stands, since each of its commits left the rows as they were.
+
+    It counts against nobody: files and models had no part in it, and the writer goes on at once.
+    """
+    report: MaintenanceReport | None = complete.read_report(lake, request)
+    if report is not None and not report["failed"]:
+        settled = complete.with_next(lake, complete.settle(lake, request, lease), lease)
+        return _result(request, "completed", next=settled.next)
+    failure = _failure(lake, request)
+    kind = classify(failure, execution, jobs)
+    details = {
+        "kind": MAINTENANCE,
+        "failure_class": kind,
+        "error": failure["error"] if failure else execution.error,
+    }
+    lake.ledger.end_run(request.writer, request.run_id, FAILED, details, lake.stamp())
+    following = writers.finish(lake, request.writer, request.run_id, {})
+    return _result(request, "ended", failure_class=kind, next=following)
 
 
 def _rest(lake: Lake, request: RunRequest, lease: writers.Lease, done: Mapping[str, object]) -> RecoverResult:

@@ -37,14 +37,16 @@ def _see_to(lake: Lake, writer: str, result: SweepResult) -> None:
         lease.state == writers.WAITING or writers.has_work(lake, lease)
     ):
         result.started.append(writers.ensure_started(lake, writer).run_id)
+    elif lease.state == writers.FREE and lease.maintenance_wanted:
+        result.started.append(writers.start_wanted_maintenance(lake, lease).run_id)
 
 
 def _see_to_run(lake: Lake, lease: writers.Lease, result: SweepResult) -> None:
     """Start the run of a taken lease if it never was, recover it if it has ended."""
-    arn = lake.settings.state_machine_arn(lease.writer)
+    arn = lake.settings.state_machine_arn(lease.writer, maintaining=lease.maintaining)
     execution = lake.executions.describe(arn, lease.run_id)
     if execution is None:
-        writers.start(lake, lease.writer, lease.run_id)
+        writers.start(lake, lease.writer, lease.run_id, maintaining=lease.maintaining)
         result.started.append(lease.run_id)
     elif execution.status not in RUNNING_STATES:
         done = _recover(lake, lease, execution)

@@ -21,6 +21,8 @@ CATALOG: Final = "glue_catalog"
 QUARANTINE_SUFFIX: Final = "__quarantine"
 REFRESH_WRITER: Final = "refresh"
 PROMOTE_WRITER_PREFIX: Final = "promote:"
+MAINTENANCE: Final = "maintain"
+"""The kind of a run, of any writer, that maintains its tables."""
 
 
 def quarantine_table(dataset: str) -> str:
@@ -122,6 +124,8 @@ MARKER_REPORT: Final = "lakehouse.report"
 MARKER_INPUTS: Final = "lakehouse.inputs"
 """Gold only: JSON object, input table (``silver.flights``) to the snapshot id it was read at."""
 MARKER_MODEL_HASH: Final = "lakehouse.model-hash"
+MARKER_MAINTENANCE: Final = "lakehouse.maintenance"
+"""The last commit of maintenance: the run id. What was committed before it has been looked at."""
 
 # --- Objects in the operations bucket ---------------------------------------------------------
 
@@ -385,6 +389,48 @@ class GoldReport(TypedDict):
     waiting: NotRequired[dict[str, str]]
     failed: dict[str, str]
     seconds: dict[str, float]
+
+
+class MaintenanceManifest(TypedDict):
+    """What a maintenance run is given: the tables of one writer; one that is not there yet is passed over.
+
+    Files of a partition are joined up to ``target_file_bytes``, from ``min_input_files`` on. Snapshots are
+    kept for ``retention_days``, and the newest ``min_snapshots`` in any case; a file that no snapshot knows
+    is removed once it is older than ``orphan_days``.
+    """
+
+    run_id: str
+    assets_prefix: str
+    layer: Literal["silver", "gold"]
+    tables: list[str]
+    target_file_bytes: int
+    min_input_files: int
+    retention_days: int
+    min_snapshots: int
+    orphan_days: int
+
+
+class MaintainedTable(TypedDict):
+    """What maintenance did to one table. Files are data and delete files of main; sizes in bytes."""
+
+    table: str
+    files_before: int
+    files_after: int
+    bytes_before: int
+    bytes_after: int
+    branches_dropped: int
+    snapshots_expired: int
+    orphans_removed: int
+    seconds: float
+
+
+class MaintenanceReport(TypedDict):
+    """``report.json`` of a maintenance run. ``failed`` says why, by the table's name, without a value."""
+
+    run_id: str
+    tables: list[MaintainedTable]
+    failed: dict[str, str]
+    seconds: float
 
 
 FailureClass = Literal["ENVIRONMENT", "FILES"]

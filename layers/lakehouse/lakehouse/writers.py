@@ -3,10 +3,15 @@
 States of a lease: FREE; TAKEN by a run; WAITING until a moment (its environment failed); HELD until `retry`.
 Every step below is one conditional write, so a crash between any two leaves a lease that says what is to be
 done: a TAKEN lease that is not confirmed is started again, under the same name, by whoever meets it.
+
+Maintenance of a writer's tables is a run under the same lease, which then says ``maintaining``. It is asked
+for by a wish on the lease: a free lease is taken for it at once, a run that holds the lease hands it over at
+its end. Taking clears the wish, and nobody wishes what is being done, so a lease never says both.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,8 +37,10 @@ class Lease:
     """A writer's lease.
 
     ``arrivals`` counts what was announced to the writer, ``claimed_arrivals`` is its value when the run that
-    holds the lease confirmed. ``recovering`` bars that run from any further step. ``failures`` counts runs
-    that their environment failed, ``deaths`` runs that their files (or a model) failed, both in a row.
+    holds the lease confirmed (one of maintenance sees to no arrivals, and leaves it alone). ``recovering``
+    bars that run from any further step. ``failures`` counts runs that their environment failed, ``deaths``
+    runs that their files (or a model) failed, both in a row. ``maintaining`` says that the run that holds the
+    lease is one of maintenance, ``maintenance_wanted`` that the next one is to be.
     """
 
     writer: str
@@ -48,6 +55,8 @@ class Lease:
     taken_at: str = ""
     not_before: str = ""
     reason: str = ""
+    maintaining: bool = False
+    maintenance_wanted: bool = False
 
     @classmethod
     def of(cls, writer: str, item: Item | None) -> Lease:
@@ -116,24 +125,62 @@ def _take(lake: Lake, writer: str) -> Lease:
     return Lease.of(writer, item)
 
 
-def _taken_by(run_id: str, now: str) -> dict[str, Any]:
-    return {
-        "values": {"state": TAKEN, "run_id": run_id, "confirmed": False, "taken_at": now, "reason": ""},
-        "remove": ("recovering", "not_before"),
-    }
+def _taken_by(run_id: str, now: str, *, maintaining: bool = False) -> dict[str, Any]:
+    """The change by which a run gets a lease. Maintenance clears the wish for it, a normal run leaves it."""
+    values = {"state": TAKEN, "run_id": run_id, "confirmed": False, "taken_at": now, "reason": ""}
+    gone = ("recovering", "not_before")
+    if maintaining:
+        return {"values": {**values, "maintaining": True}, "remove": (*gone, "maintenance_wanted")}
+    return {"values": values, "remove": (*gone, "maintaining")}
+
+
+def ask_for_maintenance(lake: Lake, writer: str) -> Lease:
+    """Wish that the writer's tables be maintained, and begin if nobody holds the lease. Safe to repeat.
+
+    A writer that is HELD or WAITING is left alone until it works again; the wish stays.
+    """
+    wish = Update(
+        lease_key(writer),
+        {"maintenance_wanted": True},
+        defaults={"state": FREE, "writer": writer, "arrivals": 0},
+        when=(Missing("maintaining"),),
+    )
+    with contextlib.suppress(ConditionFailed):  # it is being maintained: nothing is left to wish
+        lake.ledger.store.write(wish)
+    return start_wanted_maintenance(lake, read(lake, writer))
+
+
+def start_wanted_maintenance(lake: Lake, lease: Lease) -> Lease:
+    """Take a free lease on which a wish lies, and start a maintenance run that has not confirmed."""
+    if lease.state == FREE and lease.maintenance_wanted:
+        lease = _take_for_maintenance(lake, lease.writer)
+    if lease.maintaining:
+        start_unconfirmed(lake, lease)
+    return lease
+
+
+def _take_for_maintenance(lake: Lake, writer: str) -> Lease:
+    """Take the lease for a new maintenance run; somebody who was faster keeps it."""
+    change = _taken_by(make_run_id(writer, lake.now(), lake.token()), lake.stamp(), maintaining=True)
+    when = (Is("state", FREE), Is("maintenance_wanted", value=True))
+    try:
+        item = lake.ledger.store.write(Update(lease_key(writer), **change, when=when))
+    except ConditionFailed:
+        return read(lake, writer)
+    return Lease.of(writer, item)
 
 
 def start_unconfirmed(lake: Lake, lease: Lease) -> bool:
     """Start the execution of a lease whose run has not confirmed; say whether there was one."""
     if lease.state != TAKEN or lease.confirmed or lease.recovering:
         return False
-    start(lake, lease.writer, lease.run_id)
+    start(lake, lease.writer, lease.run_id, maintaining=lease.maintaining)
     return True
 
 
-def start(lake: Lake, writer: str, run_id: str) -> None:
+def start(lake: Lake, writer: str, run_id: str, *, maintaining: bool) -> None:
     """Start a run's execution. One that was started before is left alone."""
-    arn = lake.settings.state_machine_arn(writer)
+    arn = lake.settings.state_machine_arn(writer, maintaining=maintaining)
     lake.executions.start(arn, run_id, execution_input(writer, run_id))
 
 
@@ -158,11 +205,15 @@ def write_fenced(lake: Lake, writer: str, run_id: str, groups: Iterable[Sequence
 
 
 def confirm(lake: Lake, writer: str, run_id: str) -> Lease:
-    """The first step of a run. Fixes ``claimed_arrivals`` once. Raises ``StaleRun``."""
+    """The first step of a run. Fixes ``claimed_arrivals`` once. Raises ``StaleRun``.
+
+    Maintenance sees to no arrivals, so what arrived before it is still there for the run that follows it.
+    """
+    maintaining = read(lake, writer).maintaining
     change = Update(
         lease_key(writer),
         {"confirmed": True},
-        copy={"claimed_arrivals": "arrivals"},
+        copy={} if maintaining else {"claimed_arrivals": "arrivals"},
         when=(*holds(run_id), Is("confirmed", value=False)),
     )
     try:
@@ -199,8 +250,9 @@ def has_work(lake: Lake, lease: Lease) -> bool:
 def finish(lake: Lake, writer: str, run_id: str, counters: dict[str, int], *, again: bool = False) -> str:
     """The last step of a run: release the lease, or hand it to a next run and start that.
 
-    ``counters`` are set on the lease (``failures``, ``deaths``); ``again`` asks for a next run in any case.
-    Returns the next run's id, '' if there is none. Safe to repeat.
+    ``counters`` are set on the lease (``failures``, ``deaths``); ``again`` asks for a next run of the
+    writer's own kind in any case. Otherwise maintenance that somebody wishes for comes next, also where work
+    waits: its own end sees to that. Returns the next run's id, '' if there is none. Safe to repeat.
     """
     for _ in range(RELEASE_ATTEMPTS):
         lease = read(lake, writer)
@@ -213,25 +265,40 @@ def finish(lake: Lake, writer: str, run_id: str, counters: dict[str, int], *, ag
 
 
 def _hand_over_or_release(lake: Lake, lease: Lease, counters: dict[str, int], *, again: bool) -> str | None:
-    """One attempt of `finish`; None if files arrived meanwhile, so that it must look again."""
-    mine = Is("run_id", lease.run_id)
-    key, now = lease_key(lease.writer), lake.stamp()
-    if again or has_work(lake, lease):
+    """One attempt of `finish`; None if files or a wish arrived meanwhile, so that it must look again."""
+    maintaining = lease.maintenance_wanted and not again
+    following = ""
+    if maintaining or again or has_work(lake, lease):
         following = make_run_id(lease.writer, lake.now(), lake.token())
-        change = _taken_by(following, now)
-        write = Update(key, {**change["values"], **counters}, remove=change["remove"], when=(mine,))
+        write = _hand_over(lake, lease, counters, following, maintaining=maintaining)
     else:
-        following = ""
-        values = {"state": FREE, "run_id": "", "confirmed": False, "reason": "", **counters}
-        when = (mine, Is("arrivals", lease.arrivals))
-        write = Update(key, values, remove=("recovering", "not_before"), when=when)
+        write = _release(lease, counters)
     try:
         lake.ledger.store.write(write)
     except ConditionFailed:
         return None
     if following:
-        start(lake, lease.writer, following)
+        start(lake, lease.writer, following, maintaining=maintaining)
     return following
+
+
+def _hand_over(
+    lake: Lake, lease: Lease, counters: dict[str, int], following: str, *, maintaining: bool
+) -> Update:
+    change = _taken_by(following, lake.stamp(), maintaining=maintaining)
+    values = {**change["values"], **counters}
+    return Update(
+        lease_key(lease.writer), values, remove=change["remove"], when=(Is("run_id", lease.run_id),)
+    )
+
+
+def _release(lease: Lease, counters: dict[str, int]) -> Update:
+    return Update(
+        lease_key(lease.writer),
+        {"state": FREE, "run_id": "", "confirmed": False, "reason": "", **counters},
+        remove=("recovering", "not_before", "maintaining"),
+        when=(Is("run_id", lease.run_id), Is("arrivals", lease.arrivals), Missing("maintenance_wanted")),
+    )
 
 
 def wait(lake: Lake, lease: Lease, until: datetime, reason: str, failures: int) -> None:

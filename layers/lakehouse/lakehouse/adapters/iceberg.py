@@ -7,6 +7,7 @@ first needed, because only recovery needs it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -53,16 +54,19 @@ class GlueTables:
 
     def has_marker(self, database: str, table: str, run_id: str) -> bool:
         """Whether main's history holds the marker commit of a run."""
+        return any(summary.get(MARKER_RUN) == run_id for summary in self.history(database, table))
+
+    def history(self, database: str, table: str) -> list[Mapping[str, str]]:
+        """The summaries of main's snapshots, newest first; [] if there is no such table."""
         loaded = self._load(database, table)
         if loaded is None or MAIN not in loaded.metadata.refs:
-            return False
-        snapshot = loaded.metadata.snapshot_by_id(loaded.metadata.refs[MAIN].snapshot_id)
-        while snapshot is not None:
-            if snapshot.summary is not None and snapshot.summary.get(MARKER_RUN) == run_id:
-                return True
-            parent = snapshot.parent_snapshot_id
-            snapshot = None if parent is None else loaded.metadata.snapshot_by_id(parent)
-        return False
+            return []
+        by_id = {snapshot.snapshot_id: snapshot for snapshot in loaded.metadata.snapshots}
+        found, current = [], by_id.get(loaded.metadata.refs[MAIN].snapshot_id)
+        while current is not None:
+            found.append(current.summary.additional_properties if current.summary else {})
+            current = by_id.get(current.parent_snapshot_id)
+        return found
 
     def _load(self, database: str, table: str) -> Any | None:
         from pyiceberg.exceptions import NoSuchTableError
