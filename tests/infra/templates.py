@@ -19,7 +19,7 @@ TEMPLATES = [
     "template.yaml",
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "infrastructure").glob("*.yaml")),
 ]
-MACHINES = ["promote", "refresh"]
+MACHINES = ["promote", "refresh", "maintain"]
 
 Json = Any
 

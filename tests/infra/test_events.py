@@ -9,12 +9,19 @@ from typing import Any
 import pytest
 
 from lakehouse.intake import parse_messages
-from lakehouse.payloads import ClaimResult, CompleteRequest, ExecutionEvent, ReconcileRequest, RunRequest
+from lakehouse.payloads import (
+    ClaimResult,
+    CompleteRequest,
+    ExecutionEvent,
+    MaintainRequest,
+    ReconcileRequest,
+    RunRequest,
+)
 from tests.infra.templates import ROOT, resource, resources
 
 EVENTS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "events").glob("*.json")}
 FUNCTIONS = {f.properties["CodeUri"].split("/")[1] for f in resources("AWS::Serverless::Function")}
-TRIGGERS = {"arrival", "promote", "refresh"}
+TRIGGERS = {"arrival", "promote", "refresh", "maintenance"}
 
 
 def test_there_is_one_event_for_each_function_and_trigger() -> None:
@@ -54,7 +61,10 @@ def test_the_end_of_a_run_matches_the_rule_of_recovery_and_its_success_does_not(
     event = EVENTS["recover"]
     machine = event["detail"]["stateMachineArn"]
     trigger = resource("RecoverFunction").properties["Events"]["RunEnded"]["Properties"]
-    known = {"PromoteStateMachine": machine, "RefreshStateMachine": machine.replace("promote", "refresh")}
+    known = {
+        f"{name.capitalize()}StateMachine": machine.replace("promote", name)
+        for name in ("promote", "refresh", "maintain")
+    }
     pattern = filled(trigger["Pattern"], known)
     assert matches(pattern, event)
     assert matches(pattern, event | {"detail": event["detail"] | {"status": "TIMED_OUT"}})
@@ -78,6 +88,7 @@ def test_the_batch_holds_announcements_of_two_datasets() -> None:
     [
         ("promote", "promote:flights"),
         ("claim", "promote:flights"),
+        ("maintenance", "promote:flights"),
         ("refresh", "refresh"),
         ("plan", "refresh"),
     ],
@@ -85,7 +96,8 @@ def test_the_batch_holds_announcements_of_two_datasets() -> None:
 def test_an_execution_starts_with_a_run_and_its_first_function_gets_the_same(name: str, writer: str) -> None:
     request = RunRequest.model_validate(EVENTS[name])
     assert request.writer == writer
-    assert EVENTS[name] == EVENTS["promote" if writer != "refresh" else "refresh"]
+    if name != "maintenance":
+        assert EVENTS[name] == EVENTS["promote" if writer != "refresh" else "refresh"]
     assert request.dataset == ("flights" if writer != "refresh" else "")
 
 
@@ -96,14 +108,15 @@ def test_what_bronze_gets_is_what_claim_returns() -> None:
     assert CompleteRequest.model_validate(EVENTS["complete"]).report == claimed.report
 
 
-@pytest.mark.parametrize("name", ["sweep", "reconcile"])
+@pytest.mark.parametrize("name", ["sweep", "reconcile", "maintain"])
 def test_a_schedule_says_nothing_but_its_rule(name: str) -> None:
     event = EVENTS[name]
     assert event["detail-type"] == "Scheduled Event"
     assert event["resources"][0].endswith(f":rule/lake-dev-{name}")
     assert event["detail"] == {}
-    # What the daily schedule sends is read as: everything, from the start.
+    # What the daily schedules send is read as: everything, from the start; everybody whose tables need it.
     assert ReconcileRequest.model_validate(event) == ReconcileRequest()
+    assert MaintainRequest.model_validate(event) == MaintainRequest()
 
 
 def test_the_custom_resource_is_asked_with_its_own_properties() -> None:

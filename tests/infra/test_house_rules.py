@@ -36,10 +36,21 @@ REPLACEABLE = (
     "AWS::Serverless::Application",
 )
 FUNCTIONS = resources("AWS::Serverless::Function")
-NAMES = {"assets", "intake", "claim", "bronze", "complete", "plan", "recover", "sweep", "reconcile"}
+NAMES = {
+    "assets",
+    "intake",
+    "claim",
+    "bronze",
+    "complete",
+    "plan",
+    "recover",
+    "sweep",
+    "reconcile",
+    "maintain",
+}
 
 
-def test_there_are_nine_functions_named_after_their_folders() -> None:
+def test_there_are_ten_functions_named_after_their_folders() -> None:
     folders = {function.properties["CodeUri"] for function in FUNCTIONS}
     assert folders == {f"functions/{name}/" for name in NAMES}
     for function in FUNCTIONS:
@@ -60,7 +71,7 @@ def test_a_function_has_a_role_and_a_log_group_of_its_own(function: Resource) ->
 
 def test_every_log_group_has_retention_and_the_key() -> None:
     groups = resources("AWS::Logs::LogGroup")
-    assert len(groups) == 9 + 2 + 2 * 2  # functions, state machines, output and error of two jobs
+    assert len(groups) == 10 + 3 + 2 * 3  # functions, state machines, output and error of three jobs
     for group in groups:
         assert group.properties["RetentionInDays"] == {"Ref": "LogRetentionDays"}, group
         assert group.properties["KmsKeyId"], group
@@ -68,7 +79,7 @@ def test_every_log_group_has_retention_and_the_key() -> None:
 
 def test_every_event_source_has_a_place_for_its_failures() -> None:
     sources = [(f, name, event) for f in FUNCTIONS for name, event in f.properties.get("Events", {}).items()]
-    assert len(sources) == 4
+    assert len(sources) == 5
     for function, name, event in sources:
         if event["Type"] == "SQS":
             queue = resource(event["Properties"]["Queue"]["Fn::GetAtt"][0])
@@ -125,9 +136,8 @@ def test_no_wildcard_action_is_allowed_outside_the_keys_own_policy() -> None:
 
 def test_a_wildcard_resource_has_its_reason_written_above_it() -> None:
     places = list(wildcard_resources())
-    assert (
-        len(places) == 6
-    )  # metrics of two jobs, log delivery of two machines, two statements of the key's policy
+    # Metrics of three jobs, log delivery of three machines, two statements of the key's policy.
+    assert len(places) == 8
     for path, line in places:
         before = (ROOT / path).read_text().splitlines()[line - 1].strip()
         assert before.startswith("#"), f"{path}:{line + 1} has no reason"
@@ -216,6 +226,7 @@ def test_the_outputs_that_the_command_reads() -> None:
         "WorkgroupName",
         "FailureTopicArn",
         "ReconcileFunctionName",
+        "MaintainFunctionName",
         "SweepFunctionName",
         "IntakeQueueUrl",
         "DeadLetterQueueUrl",
@@ -237,6 +248,7 @@ def test_nothing_names_an_account_an_address_or_a_region() -> None:
         "samconfig.toml",
         "statemachines/promote.asl.yaml",
         "statemachines/refresh.asl.yaml",
+        "statemachines/maintain.asl.yaml",
     ]:
         written = (ROOT / path).read_text()
         assert not re.search(r"\b\d{12}\b(?!\d)", written.replace("107374182400", "")), path

@@ -13,6 +13,8 @@ from tests.infra.templates import MACHINES, machine, machine_text, placeholders,
 
 JSONPATH_FIELDS = {"Parameters", "ResultPath", "InputPath", "OutputPath", "ResultSelector", "ItemsPath"}
 OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+JOBS = {"promote": "RunSilver", "refresh": "RunGold", "maintain": "RunMaintenance"}
+SCRIPTS = {"promote": "silver", "refresh": "gold", "maintain": "maintain"}
 LAMBDA_SERVICE_ERRORS = {
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
@@ -110,7 +112,7 @@ def test_every_retry_has_its_reason_and_none_repeats_an_error_of_our_own(name: s
             )
 
 
-@pytest.mark.parametrize(("name", "job"), [("promote", "RunSilver"), ("refresh", "RunGold")])
+@pytest.mark.parametrize(("name", "job"), JOBS.items())
 def test_a_job_that_may_have_started_is_never_started_again(name: str, job: str) -> None:
     [retrier] = machine(name)["States"][job]["Retry"]
     assert set(retrier["ErrorEquals"]) == {
@@ -120,7 +122,7 @@ def test_a_job_that_may_have_started_is_never_started_again(name: str, job: str)
     }
 
 
-@pytest.mark.parametrize(("name", "job"), [("promote", "RunSilver"), ("refresh", "RunGold")])
+@pytest.mark.parametrize(("name", "job"), JOBS.items())
 def test_the_wait_for_a_free_slot_is_longer_than_a_job_and_fits_into_the_execution(
     name: str, job: str
 ) -> None:
@@ -130,7 +132,8 @@ def test_the_wait_for_a_free_slot_is_longer_than_a_job_and_fits_into_the_executi
         waited += min(delay, retrier["MaxDelaySeconds"])
         delay *= retrier["BackoffRate"]
     # Full jitter waits half of that on average.
-    job_seconds = resource("SilverJob" if job == "RunSilver" else "GoldJob").properties["Timeout"] * 60
+    jobs = {"promote": "SilverJob", "refresh": "GoldJob", "maintain": "MaintainJob"}
+    job_seconds = resource(jobs[name]).properties["Timeout"] * 60
     assert waited > job_seconds
     assert waited / 2 + job_seconds + 240 * 30 < machine(name)["TimeoutSeconds"]
 
@@ -142,8 +145,8 @@ def test_a_stale_run_ends_without_a_message(name: str) -> None:
         for state, body in tasks(name)
         if body["Catch"][0]["ErrorEquals"] == ["StaleRun"]
     }
-    first = "ClaimFiles" if name == "promote" else "PlanModels"
-    assert caught == {first: "FailRun", "CompleteRun": "FailRun"}
+    first = {"promote": "ClaimFiles", "refresh": "PlanModels", "maintain": "PlanMaintenance"}
+    assert caught == {first[name]: "FailRun", "CompleteRun": "FailRun"}
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -160,7 +163,7 @@ def test_a_crawl_cannot_outgrow_the_history_of_an_execution() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "job", "script"), [("promote", "RunSilver", "silver"), ("refresh", "RunGold", "gold")]
+    ("name", "job", "script"), [(name, job, SCRIPTS[name]) for name, job in JOBS.items()]
 )
 def test_a_run_uses_script_and_library_of_the_assets_it_claimed_with(
     name: str, job: str, script: str

@@ -90,6 +90,7 @@ def test_recovery_hears_of_every_end_that_is_no_success() -> None:
     assert pattern["detail"]["stateMachineArn"] == [
         {"Ref": "PromoteStateMachine"},
         {"Ref": "RefreshStateMachine"},
+        {"Ref": "MaintainStateMachine"},
     ]
 
 
@@ -212,7 +213,7 @@ def test_no_table_of_the_kind_that_never_becomes_global() -> None:
 # --- Glue --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "runs"), [("SilverJob", 50), ("GoldJob", 1)])
+@pytest.mark.parametrize(("name", "runs"), [("SilverJob", 50), ("GoldJob", 1), ("MaintainJob", 5)])
 def test_a_job_names_its_version_workers_and_limits(name: str, runs: int) -> None:
     job = resource(name).properties
     assert job["GlueVersion"] == {"Ref": "GlueVersion"}
@@ -225,14 +226,16 @@ def test_a_job_names_its_version_workers_and_limits(name: str, runs: int) -> Non
     assert "${ShippedAssets.Prefix}" in text(job["Command"]["ScriptLocation"])
 
 
-@pytest.mark.parametrize("name", ["SilverJob", "GoldJob"])
+@pytest.mark.parametrize("name", ["SilverJob", "GoldJob", "MaintainJob"])
 def test_a_jobs_arguments_are_all_text(name: str) -> None:
     for argument, value in resource(name).properties["DefaultArguments"].items():
         assert argument.startswith("--")
         assert isinstance(value, str) or set(value) == {"Fn::Sub"}, argument
 
 
-@pytest.mark.parametrize(("name", "bucket"), [("SilverJob", "Silver"), ("GoldJob", "Gold")])
+@pytest.mark.parametrize(
+    ("name", "bucket"), [("SilverJob", "Silver"), ("GoldJob", "Gold"), ("MaintainJob", "Gold")]
+)
 def test_a_jobs_settings_are_chained_into_one_conf(name: str, bucket: str) -> None:
     settings = text(resource(name).properties["DefaultArguments"]["--conf"]).strip().split(" --conf ")
     pairs = dict(setting.split("=", 1) for setting in settings)
@@ -251,7 +254,7 @@ def test_a_jobs_settings_are_chained_into_one_conf(name: str, bucket: str) -> No
 
 
 def test_the_job_may_write_only_to_the_log_groups_it_is_told_to_use() -> None:
-    for name in ("Silver", "Gold"):
+    for name in ("Silver", "Gold", "Maintain"):
         prefix = text(resource(f"{name}Job").properties["DefaultArguments"]["--custom-logGroup-prefix"])
         for kind in ("Output", "Error"):
             group = resource(f"{name}Job{kind}LogGroup").properties
@@ -273,7 +276,7 @@ def test_the_crawler_makes_one_table_of_each_first_folder_and_has_no_schedule() 
 # --- Roles of the state machines ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["Promote", "Refresh"])
+@pytest.mark.parametrize("name", ["Promote", "Refresh", "Maintain"])
 def test_a_state_machine_may_start_follow_and_stop_its_job_and_deliver_logs(name: str) -> None:
     [policy_] = resource(f"{name}StateMachineRole").properties["Policies"]
     granted = {s["Sid"]: set(listed(s["Action"])) for s in policy_["PolicyDocument"]["Statement"]}
@@ -284,7 +287,8 @@ def test_a_state_machine_may_start_follow_and_stop_its_job_and_deliver_logs(name
         "glue:BatchStopJobRun",
     }
     assert len(granted["DeliverLogs"]) == 9
-    group = resource(f"{name}LogGroup").properties["LogGroupName"]
+    groups = {"Maintain": "MaintainStateMachineLogGroup"}  # MaintainLogGroup is its function's
+    group = resource(groups.get(name, f"{name}LogGroup")).properties["LogGroupName"]
     assert text(group).startswith("/aws/vendedlogs/states/")
 
 

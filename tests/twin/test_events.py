@@ -28,6 +28,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "recover": {"outcome": "stale"},
     "sweep": {"failed": {}},
     "reconcile": {"dataset": "", "done": True},
+    "maintain": {"unknown": [], "failed": {}},
 }
 
 
@@ -44,7 +45,7 @@ def remote_invoke(resource: str, event: Path) -> subprocess.CompletedProcess[str
 
 
 def test_every_event_is_sent_by_a_test_of_this_file() -> None:
-    sent = {*ANSWERS, "assets", "promote", "refresh", "arrival"}
+    sent = {*ANSWERS, "assets", "promote", "refresh", "maintenance", "arrival"}
     assert {path.stem for path in EVENTS.glob("*.json")} == sent
 
 
@@ -56,9 +57,11 @@ def test_a_function_answers_its_event(deployed: TwinLake, name: str) -> None:
     assert {key: answer[key] for key in ANSWERS[name]} == ANSWERS[name]
 
 
-@pytest.mark.parametrize("name", ["promote", "refresh"])
-def test_a_state_machine_ends_a_run_that_holds_no_lease(deployed: TwinLake, name: str) -> None:
-    done = remote_invoke(f"{name.capitalize()}StateMachine", EVENTS / f"{name}.json")
+@pytest.mark.parametrize(
+    ("machine", "event"), [("Promote", "promote"), ("Refresh", "refresh"), ("Maintain", "maintenance")]
+)
+def test_a_state_machine_ends_a_run_that_holds_no_lease(deployed: TwinLake, machine: str, event: str) -> None:
+    done = remote_invoke(f"{machine}StateMachine", EVENTS / f"{event}.json")
     assert "StaleRun" in done.stdout + done.stderr
 
 
