@@ -1,6 +1,7 @@
 """What the command can say went wrong. Each class has an exit code of its own; ``docs/cli.md`` lists them.
 
 CommandError            1  the thing was tried and failed
+├── TemplateError       1  a template says something that cannot be resolved here
 ├── UsageError          2  the command line makes no sense
 ├── NotFoundError       3  not deployed, not running, or no such name
 ├── TimedOutError       4  still not done when the time was up
@@ -16,6 +17,10 @@ class CommandError(LakehouseError):
     """The thing was tried and failed. The message says what is wrong and what to do."""
 
     exit_code = 1
+
+
+class TemplateError(CommandError):
+    """A template says something that cannot be resolved here."""
 
 
 class UsageError(CommandError):

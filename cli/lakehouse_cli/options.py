@@ -20,3 +20,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts (sh
 Timeout = Annotated[
     float, typer.Option("--timeout", help="Seconds to wait before giving up (exit code 4).", min=1)
 ]
+DeployedEnvironment = Annotated[
+    str, typer.Option("--env", help="Environment of samconfig.toml: dev or prod.", metavar="ENV")
+]

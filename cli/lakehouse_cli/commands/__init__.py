@@ -6,6 +6,7 @@ import typer
 
 from lakehouse_cli.commands import (
     contracts,
+    cost,
     demo,
     files,
     lineage,
@@ -34,3 +35,4 @@ def register(app: typer.Typer) -> None:
     app.command()(repair.backfill)
     app.command()(contracts.check)
     app.command()(contracts.init)
+    app.command()(cost.cost)
