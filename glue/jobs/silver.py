@@ -10,7 +10,8 @@ from awsglue.utils import getResolvedOptions
 
 from lakehouse_spark.objects import S3Objects
 from lakehouse_spark.session import job_session
-from lakehouse_spark.silver import Job, promote
+from lakehouse_spark.silver import promote
+from lakehouse_spark.silver_run import Job
 
 ARGUMENTS = [
     "run_id", "dataset", "writer", "manifest", "plan", "report",

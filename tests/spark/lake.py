@@ -15,7 +15,8 @@ from pyspark.sql import SparkSession
 from lakehouse import words
 from lakehouse_spark.errors import JobFailed
 from lakehouse_spark.objects import Head
-from lakehouse_spark.silver import Job, promote
+from lakehouse_spark.silver import promote
+from lakehouse_spark.silver_run import Job
 
 DATABASE = "lake_dev_silver"
 AS_OF = datetime(2013, 12, 31, 23, 59, 59, tzinfo=UTC)

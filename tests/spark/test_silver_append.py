@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from lakehouse import words
-from lakehouse_spark import publish, silver
+from lakehouse_spark import publish, silver, silver_write
 from lakehouse_spark.errors import JobFailed
 from tests.spark.lake import Lake, column, outcomes, plan, rule
 
@@ -123,13 +123,13 @@ def test_a_file_that_changes_while_it_is_written_leaves_no_row(
     lake = make(plan("changing", PAIR))
     lake.put("a.csv", "id,name\n1,a\nx,bad\n")
     lake.put("b.csv", "id,name\n2,b\n")
-    write_silver = silver.Run.write_silver
+    append = silver_write.append
 
-    def then_change(run: silver.Run, *arguments: Any) -> None:
-        write_silver(run, *arguments)
+    def then_change(*arguments: Any) -> None:
+        append(*arguments)
         lake.bronze.put("changing/a.csv", b"id,name\n9,z\n", "later", "20130102T000000Z")
 
-    monkeypatch.setattr(silver.Run, "write_silver", then_change)
+    monkeypatch.setattr(silver_write, "append", then_change)
     report = lake.run()
     assert [o for o, *_ in outcomes(report)] == ["SUPERSEDED", "PROMOTED"]
     assert lake.rows("id") == [(2,)]

@@ -1,0 +1,59 @@
+"""The report of a promote run: the words of ``report.json``, which complete and recovery read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from lakehouse import words
+from lakehouse_spark import publish, write
+from lakehouse_spark.silver_run import Run
+
+MARKER_GROUP: Final = "lakehouse.snapshot-group"
+"""Snapshot mode: JSON object ``{"group": ..., "order": ...}`` of the group of files the table holds."""
+NO_SNAPSHOT: Final = -1
+
+
+class Change(NamedTuple):
+    """What a run does to a table: the marker's snapshot, rows added, rows deleted."""
+
+    snapshot_id: int
+    rows_added: int
+    rows_deleted: int
+
+
+def report(run: Run, changes: Mapping[str, Change]) -> words.SilverReport:
+    """The report as things stand. ``changes``: of each table that is about to be published."""
+    job = run.job
+    return {
+        "run_id": job.run_id,
+        "dataset": job.dataset,
+        "plan_hash": run.plan["hash"],
+        "silver": _table_outcome(run, job.silver, changes, run.table),
+        "quarantine": _table_outcome(run, job.quarantine, changes, write.QUARANTINE_TYPES),
+        "files": run.files.outcomes(),
+        "rules": run.files.rule_results(run.how.book.rules),
+        "spark_actions": run.meter.actions,
+        "seconds": dict(run.meter.seconds),
+    }
+
+
+def _table_outcome(
+    run: Run, table: str, changes: Mapping[str, Change], columns: Mapping[str, str]
+) -> words.TableOutcome:
+    change = changes.get(table) or Change(_head_of(run, table), 0, 0)
+    return {
+        "table": table.removeprefix(f"{words.CATALOG}.{run.job.database}."),
+        "snapshot_id": change.snapshot_id,
+        "rows_added": change.rows_added,
+        "rows_deleted": change.rows_deleted,
+        "columns": [{"name": name, "type": kind} for name, kind in columns.items()],
+    }
+
+
+def _head_of(run: Run, table: str) -> int:
+    """Main's head, or ``NO_SNAPSHOT``."""
+    if not run.table or not run.spark.catalog.tableExists(table):
+        return NO_SNAPSHOT
+    found = publish.main_snapshot_id(run.spark, table)
+    return NO_SNAPSHOT if found is None else found
