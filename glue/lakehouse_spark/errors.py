@@ -2,6 +2,7 @@
 
 JobError
 ├── NotPublished      main is not what the run's branch was
+├── BranchLost        the run's branch is gone, or is no longer what the run wrote
 ├── BadPlan           the compiled contract or the manifest asks for something this job cannot do
 ├── CountsDiffer      rows written and rows counted are not the same
 ├── StillChanging     files changed again and again while they were read
@@ -19,6 +20,10 @@ class JobError(Exception):
 
 class NotPublished(JobError):  # noqa: N818 - named after what happened
     """A branch could not be published, or main was not what it should be afterwards."""
+
+
+class BranchLost(JobError):  # noqa: N818 - named after what happened
+    """The run's branch is gone or not at the run's own snapshot: somebody recovered the run meanwhile."""
 
 
 class BadPlan(JobError):  # noqa: N818 - named after what happened

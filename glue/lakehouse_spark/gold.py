@@ -311,7 +311,8 @@ class Refresh:
         summary = self._summary(outcome)
         if scope.nothing:
             publish.create_branch(self.spark, table, branch)
-            publish.commit_marker(self.spark, table, branch, summary)
+            head = publish.branch_head(self.spark, table, branch)
+            publish.commit_marker(self.spark, table, branch, summary, head)
         else:
             gold_table.evolve(self.spark, table, frame, plan)
             publish.create_branch(self.spark, table, branch)

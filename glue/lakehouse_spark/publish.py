@@ -8,12 +8,12 @@ empty append made through Iceberg's Java API.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from py4j.java_gateway import JavaClass
 
 from lakehouse import words
-from lakehouse_spark.errors import NotPublished
+from lakehouse_spark.errors import BranchLost, NotPublished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 MAIN = "main"
+
+
+class Changes(NamedTuple):
+    """What a branch holds beside main: its head's snapshot id, rows added and rows deleted."""
+
+    snapshot_id: int
+    rows_added: int
+    rows_deleted: int
 
 
 def branch_table(table: str, branch: str) -> str:
@@ -70,24 +78,34 @@ def drop_branch(spark: SparkSession, table: str, branch: str) -> bool:
     return True
 
 
-def commit_marker(spark: SparkSession, table: str, branch: str, summary: dict[str, str]) -> int:
+def commit_marker(spark: SparkSession, table: str, branch: str, summary: dict[str, str], after: int) -> int:
     """Put the last, empty commit on ``branch``; its snapshot summary carries ``summary``. Returns its
     snapshot id.
+
+    ``after``: the snapshot the run itself left the branch at. Raises ``BranchLost`` when the marker would
+    follow, or follows, another one. Iceberg's Java API makes a branch that is gone anew, from main: a run
+    whose branch recovery dropped would otherwise publish a marker without its rows.
     """
+    if branch_head(spark, table, branch) != after:
+        raise BranchLost(f"branch {branch} of {table} is not at the run's own snapshot {after}")
     append = load_table(spark, table).newAppend()
     for key, value in summary.items():
         append = append.set(key, value)
     append.toBranch(branch).commit()
-    return branch_head(spark, table, branch)
+    marker = branch_head(spark, table, branch)
+    if load_table(spark, table).snapshot(marker).parentId() != after:
+        drop_branch(spark, table, branch)
+        raise BranchLost(f"branch {branch} of {table} was dropped while its marker was written")
+    return marker
 
 
 def branch_head(spark: SparkSession, table: str, branch: str) -> int:
-    """The snapshot id ``branch`` points to."""
+    """The snapshot id ``branch`` points to. Raises ``BranchLost`` when there is no such branch."""
     iceberg_table = load_table(spark, table)
     iceberg_table.refresh()  # another thread may have loaded it before the last commit on the branch
     reference = iceberg_table.refs().get(branch)
     if reference is None:
-        raise NotPublished(f"{table} has no branch {branch}")
+        raise BranchLost(f"{table} has no branch {branch}")
     return int(reference.snapshotId())
 
 
@@ -131,12 +149,13 @@ def main_history(spark: SparkSession, table: str) -> Iterator[Any]:
         snapshot = None if parent is None else iceberg_table.snapshot(parent)
 
 
-def branch_changes(spark: SparkSession, table: str, branch: str) -> tuple[int, int]:
-    """Rows added and rows deleted by the commits on ``branch`` since it left main."""
+def branch_changes(spark: SparkSession, table: str, branch: str) -> Changes:
+    """What the commits on ``branch`` did since it left main."""
+    head = branch_head(spark, table, branch)
     iceberg_table = load_table(spark, table)
     main = iceberg_table.currentSnapshot()
     base = None if main is None else main.snapshotId()
-    snapshot = iceberg_table.snapshot(iceberg_table.refs().get(branch).snapshotId())
+    snapshot = iceberg_table.snapshot(head)
     added = deleted = 0
     while snapshot is not None and snapshot.snapshotId() != base:
         summary = snapshot.summary()
@@ -145,7 +164,7 @@ def branch_changes(spark: SparkSession, table: str, branch: str) -> tuple[int, i
         deleted += int(summary.getOrDefault("added-position-deletes", "0"))
         parent = snapshot.parentId()
         snapshot = None if parent is None else iceberg_table.snapshot(parent)
-    return added, deleted
+    return Changes(head, added, deleted)
 
 
 def holds_rows(spark: SparkSession, table: str, branch: str = MAIN) -> bool:

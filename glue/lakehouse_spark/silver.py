@@ -24,7 +24,7 @@ from lakehouse_spark.errors import JobFailed, StillChanging
 from lakehouse_spark.failure import failure_of
 from lakehouse_spark.objects import Objects
 from lakehouse_spark.silver_read import choose, empty_staged, read
-from lakehouse_spark.silver_report import MARKER_GROUP, Change, report
+from lakehouse_spark.silver_report import MARKER_GROUP, report
 from lakehouse_spark.silver_run import Job, Meter, Run, columns_of, start
 from lakehouse_spark.silver_winners import Frames, sort_out
 
@@ -124,9 +124,11 @@ def _publish(run: Run, *, with_quarantine: bool) -> words.SilverReport:
         summary[MARKER_GROUP] = json.dumps(run.group, sort_keys=True)
     tables = [job.quarantine, job.silver] if with_quarantine else [job.silver]
     with run.meter.timed("publish"):
-        rows = {table: publish.branch_changes(spark, table, job.branch) for table in tables}
-        heads = {table: publish.commit_marker(spark, table, job.branch, summary) for table in tables}
-        done = report(run, {table: Change(heads[table], *rows[table]) for table in tables})
+        changes = {table: publish.branch_changes(spark, table, job.branch) for table in tables}
+        for table, change in changes.items():
+            marker = publish.commit_marker(spark, table, job.branch, summary, change.snapshot_id)
+            changes[table] = change._replace(snapshot_id=marker)
+        done = report(run, changes)
         run.operations.put_json(job.report_key, done)
         for table in tables:
             publish.publish(spark, table, job.branch)

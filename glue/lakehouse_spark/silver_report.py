@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from lakehouse import words
 from lakehouse_spark import publish, write
@@ -14,16 +14,8 @@ MARKER_GROUP: Final = "lakehouse.snapshot-group"
 NO_SNAPSHOT: Final = -1
 
 
-class Change(NamedTuple):
-    """What a run does to a table: the marker's snapshot, rows added, rows deleted."""
-
-    snapshot_id: int
-    rows_added: int
-    rows_deleted: int
-
-
-def report(run: Run, changes: Mapping[str, Change]) -> words.SilverReport:
-    """The report as things stand. ``changes``: of each table that is about to be published."""
+def report(run: Run, changes: Mapping[str, publish.Changes]) -> words.SilverReport:
+    """The report as things stand. ``changes``, up to the marker, of each table that is to be published."""
     job = run.job
     return {
         "run_id": job.run_id,
@@ -39,9 +31,9 @@ def report(run: Run, changes: Mapping[str, Change]) -> words.SilverReport:
 
 
 def _table_outcome(
-    run: Run, table: str, changes: Mapping[str, Change], columns: Mapping[str, str]
+    run: Run, table: str, changes: Mapping[str, publish.Changes], columns: Mapping[str, str]
 ) -> words.TableOutcome:
-    change = changes.get(table) or Change(_head_of(run, table), 0, 0)
+    change = changes.get(table) or publish.Changes(_head_of(run, table), 0, 0)
     return {
         "table": table.removeprefix(f"{words.CATALOG}.{run.job.database}."),
         "snapshot_id": change.snapshot_id,

@@ -96,6 +96,6 @@ def audit(run: Run, expected: Expected, *, with_quarantine: bool) -> None:
 
 
 def _audit_table(run: Run, table: str, counted: int, name: str) -> None:
-    added, _ = publish.branch_changes(run.spark, table, run.job.branch)
+    added = publish.branch_changes(run.spark, table, run.job.branch).rows_added
     if added != counted:
         raise CountsDiffer(f"{counted} rows were counted for {name}, {added} were written")

@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse import words
 from lakehouse_spark import publish
+from lakehouse_spark.errors import BranchLost
 
 TABLE = "glue_catalog.publish_db.flights"
 RUN = "flights-20130101T000000000Z-00000001"
@@ -26,10 +27,15 @@ def rows(spark: SparkSession, name: str) -> list[str]:
     return sorted(row.carrier for row in spark.table(name).collect())
 
 
+def mark(spark: SparkSession, table: str) -> int:
+    after = publish.branch_head(spark, table, BRANCH)
+    return publish.commit_marker(spark, table, BRANCH, {words.MARKER_RUN: RUN, "x": "1"}, after)
+
+
 def test_main_shows_nothing_until_published(spark: SparkSession, table: str) -> None:
     publish.create_branch(spark, table, BRANCH)
     spark.sql(f"INSERT INTO {publish.branch_table(table, BRANCH)} VALUES ('UA')")
-    marker = publish.commit_marker(spark, table, BRANCH, {words.MARKER_RUN: RUN, "x": "1"})
+    marker = mark(spark, table)
     assert rows(spark, table) == []
     assert publish.published_snapshot(spark, table, RUN) is None
 
@@ -55,6 +61,44 @@ def test_a_writer_that_lost_its_branch_can_not_write(spark: SparkSession, table:
     with pytest.raises(Exception, match="branch"):
         spark.sql(f"INSERT INTO {publish.branch_table(table, BRANCH)} VALUES ('late')")
     assert rows(spark, table) == []
+
+
+def test_no_marker_is_written_once_the_branch_was_dropped(spark: SparkSession, table: str) -> None:
+    spark.sql(f"INSERT INTO {table} VALUES ('AA')")
+    publish.create_branch(spark, table, BRANCH)
+    spark.sql(f"INSERT INTO {publish.branch_table(table, BRANCH)} VALUES ('late')")
+    own = publish.branch_head(spark, table, BRANCH)
+    publish.drop_branch(spark, table, BRANCH)
+    with pytest.raises(BranchLost, match="has no branch"):
+        publish.commit_marker(spark, table, BRANCH, {words.MARKER_RUN: RUN}, own)
+    publish.create_branch(spark, table, BRANCH)
+    with pytest.raises(BranchLost, match="not at the run's own snapshot"):
+        publish.commit_marker(spark, table, BRANCH, {words.MARKER_RUN: RUN}, own)
+    assert publish.branch_head(spark, table, BRANCH) == publish.main_snapshot_id(spark, table)
+
+
+def test_a_marker_on_a_branch_that_was_dropped_meanwhile_is_taken_back(
+    spark: SparkSession, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spark.sql(f"INSERT INTO {table} VALUES ('AA')")
+    publish.create_branch(spark, table, BRANCH)
+    spark.sql(f"INSERT INTO {publish.branch_table(table, BRANCH)} VALUES ('late')")
+    look = publish.branch_head
+    looks: list[int] = []
+
+    def look_and_lose(spark: SparkSession, table: str, branch: str) -> int:
+        head = look(spark, table, branch)
+        if not looks:  # recovery drops the branch right after the run saw it for the last time
+            publish.drop_branch(spark, table, branch)
+        looks.append(head)
+        return head
+
+    own = look(spark, table, BRANCH)
+    monkeypatch.setattr(publish, "branch_head", look_and_lose)
+    with pytest.raises(BranchLost, match="dropped while its marker was written"):
+        publish.commit_marker(spark, table, BRANCH, {words.MARKER_RUN: RUN}, own)
+    assert [row.name for row in spark.table(f"{table}.refs").collect()] == ["main"]
+    assert rows(spark, table) == ["AA"]
 
 
 def test_publishing_is_refused_when_main_moved(spark: SparkSession, table: str) -> None:
