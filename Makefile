@@ -27,6 +27,7 @@ test: installed ## Run all tests: unit, infra, spark, twin (TIER="unit infra" ru
 
 lint: installed ## Lint and type-check the code
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 check: lint ## What to run before a commit: lint, contracts and models, the fast tests

@@ -108,12 +108,11 @@ def test_keys_that_are_not_unique_publish_nothing(lake: SparkSession) -> None:
 def test_a_changed_model_is_made_anew_with_its_new_columns(lake: SparkSession) -> None:
     land(lake)
     Run(lake, "refresh-1")(DAILY_PLAN)
-    changed = {
-        **DAILY_PLAN,
-        "hash": "h2",
-        "sql": "SELECT day, carrier, max(delay) AS worst, 1L AS flights"
-        " FROM silver__flights GROUP BY day, carrier",
-    }
+    changed = DAILY_PLAN.copy()
+    changed["hash"] = "h2"
+    changed["sql"] = (
+        "SELECT day, carrier, max(delay) AS worst, 1L AS flights FROM silver__flights GROUP BY day, carrier"
+    )
     report = Run(lake, "refresh-2")(changed)
     assert (report["models"][0]["rows_added"], report["models"][0]["rows_deleted"]) == (3, 3)
     assert lake.table(DAILY).columns == ["day", "carrier", "name", "flights", "delay", "worst"]

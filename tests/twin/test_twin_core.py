@@ -157,9 +157,12 @@ def test_objects_go_through_events_queue_function_and_machine_to_the_topic(tiny:
     # A batching window of one second collects more than the ten messages of one receive.
     assert max(json.loads(e["input"])["batch"] for e in executions) > 10
     told: list[str] = []
-    wait_for(
-        lambda: told.extend(tiny.messages(tiny.outputs["ResultsUrl"])) or (told if len(told) >= 14 else None)
-    )
+
+    def all_told() -> list[str] | None:
+        told.extend(tiny.messages(tiny.outputs["ResultsUrl"]))
+        return told if len(told) >= 14 else None
+
+    wait_for(all_told)
     assert sorted(told) == sorted(f"hello {key}" for key in keys)
     # The one reported as failed waits until its visibility timeout ends; its neighbours are gone.
     attributes = tiny.target.client("sqs").get_queue_attributes(

@@ -23,8 +23,9 @@ class OneClientEach(boto3.Session):
 @pytest.fixture(scope="session")
 def boto_session() -> boto3.Session:
     """One session for all tests."""
-    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-    return OneClientEach(**keys, region_name="us-east-1")
+    return OneClientEach(
+        aws_access_key_id="testing", aws_secret_access_key="testing", region_name="us-east-1"
+    )
 
 
 @pytest.fixture

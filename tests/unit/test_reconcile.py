@@ -65,8 +65,7 @@ def test_it_stops_when_time_is_up_and_goes_on_from_there():
     lay(world, *(f"{name}/{n}.csv" for name in ("airlines", "flights", "weather") for n in range(5)))
     request, calls, result = ReconcileRequest(), 0, None
     while result is None or not result.done:
-        left = iter([True, False])
-        result = reconcile.reconcile(world.lake, request, lambda left=left: next(left))
+        result = reconcile.reconcile(world.lake, request, iter([True, False]).__next__)
         request, calls = ReconcileRequest.model_validate(result.dump()), calls + 1
     assert calls == 5
     assert (result.listed, result.registered, result.cursor) == (15, 15, "")
