@@ -49,6 +49,8 @@ class Context:
     _base_handlers: dict[str, Any] = field(default_factory=dict)
     callers: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
     """By access key: how to end the processes that call with it (execution environments, Glue workers)."""
+    deadlines: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """By access key: how to let the time of the Glue run that calls with it be over."""
     ready_actions: list[Callable[[], None]] = field(default_factory=list)
     shutdown_actions: list[Callable[[], None]] = field(default_factory=list)
     events_seen: int = 0
@@ -137,6 +139,10 @@ class Context:
         """End every process that calls with an access key."""
         for end in self.callers.pop(access_key, []):
             end()
+
+    def time_out_caller(self, access_key: str) -> None:
+        """Let the time of the Glue run that calls with an access key be over."""
+        self.deadlines.pop(access_key)()
 
     # --- Inside the process -----------------------------------------------------------------------
 

@@ -9,7 +9,9 @@ it says (-1: always), and is then noted in ``faults-fired.json``. A fault is
 - ``role``: a part of the name of the role that calls. ``skip``: how many matching calls pass before.
 - ``when``: ``before`` the call has its effect, or ``after`` it has, with the answer lost.
 - ``effect``: ``kill`` ends the caller's process (a Lambda environment or a Glue worker) as a power cut does;
-  any other text is the code of the error the caller gets instead of an answer.
+  ``time-out`` ends the Glue run that calls as if its Timeout were over; ``hold`` lets the call wait while a
+  fault of this id stands in the file, and then go on; any other text is the code of the error the caller gets
+  instead of an answer.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ _ACCESS_KEY = re.compile(r"Credential=([A-Z0-9]+)/")
 FAULTS_FILE = "faults.json"
 FIRED_FILE = "faults-fired.json"
 KILLED_WAIT_SECONDS = 30
+HOLD_LOOK_SECONDS = 0.05
+QUERY_SERVICES = frozenset({"cloudformation", "iam", "sns", "sts"})
+"""They answer in XML; the others but S3 in JSON."""
 
 
 @dataclass
@@ -56,6 +61,7 @@ class FaultBook:
     _stamp: int = 0
     _armed: list[_Armed] = field(default_factory=list)
     _fired: list[str] = field(default_factory=list)
+    _ids: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def due(self, service: str, call: str, role: str) -> dict[str, Any] | None:
@@ -76,12 +82,19 @@ class FaultBook:
                 return armed.spec
         return None
 
+    def stands(self, fault_id: str) -> bool:
+        """Whether the file still has a fault of this id."""
+        with self._lock:
+            self._read()
+            return fault_id in self._ids
+
     def _read(self) -> None:
         path = self.folder / FAULTS_FILE
         stamp = path.stat().st_mtime_ns if path.exists() else 0
         if stamp != self._stamp:
             specs = json.loads(path.read_text()) if stamp else []
             self._stamp, self._fired = stamp, []
+            self._ids = {str(spec["id"]) for spec in specs}
             self._armed = [_Armed(s, int(s.get("skip", 0)), int(s.get("times", 1))) for s in specs]
 
 
@@ -103,16 +116,27 @@ def _with_faults(service: str, handler: Handler, book: FaultBook, context: Conte
         access_key = found.group(1) if found else ""
         role = _role(access_key)
         fault = book.due(service, _call(method, path, headers), role) if role else None
-        if fault is None:
+        while fault is not None and fault["effect"] == "hold" and book.stands(str(fault["id"])):
+            await asyncio.sleep(HOLD_LOOK_SECONDS)
+        if fault is None or fault["effect"] == "hold":
             return await handler(method, path, headers, body, query)
         if fault["when"] == "after":
             await handler(method, path, headers, body, query)
-        if fault["effect"] == "kill":
-            context.kill_caller(access_key)
-            await asyncio.sleep(KILLED_WAIT_SECONDS)  # nobody is left to hear an answer
-        return _refusal(service, str(fault["effect"]))
+        return await _take_effect(str(fault["effect"]), service, access_key, context)
 
     return wrapped
+
+
+async def _take_effect(effect: str, service: str, access_key: str, context: Context) -> Any:
+    """End the caller, or say what it gets instead of an answer."""
+    if effect == "kill":
+        context.kill_caller(access_key)
+    elif effect == "time-out":
+        context.time_out_caller(access_key)
+    else:
+        return _refusal(service, effect)
+    await asyncio.sleep(KILLED_WAIT_SECONDS)  # nobody is left to hear an answer
+    return _refusal(service, "RequestTimeout")
 
 
 def _call(method: str, path: str, headers: dict[str, str]) -> str:
@@ -129,8 +153,11 @@ def _role(access_key: str) -> str:
 
 
 def _refusal(service: str, code: str) -> tuple[int, dict[str, str], bytes]:
+    """An error in the service's own protocol."""
+    xml = f"<Error><Code>{code}</Code><Message>A fault that was asked for.</Message></Error>"
     if service == "s3":
-        xml = f"<Error><Code>{code}</Code><Message>A fault that was asked for.</Message></Error>"
         return 403, {"Content-Type": "application/xml"}, xml.encode()
+    if service in QUERY_SERVICES:
+        return 400, {"Content-Type": "text/xml"}, f"<ErrorResponse>{xml}</ErrorResponse>".encode()
     text = json.dumps({"__type": code, "Code": code, "message": "A fault that was asked for."})
     return 400, {"Content-Type": "application/x-amz-json-1.1"}, text.encode()

@@ -228,15 +228,20 @@ class TwinLake:
 
     def arm(self, **fault: Any) -> None:
         """Arm one fault (see ``twin/faults.py``); those of before are forgotten."""
+        self.arm_all(fault=fault)
+
+    def arm_all(self, **faults: dict[str, Any]) -> None:
+        """Arm faults by their ids; those of before are forgotten, and what they held goes on. None: disarm."""
         folder = Path(self.endpoint.ca_bundle).parent
         (folder / "faults-fired.json").unlink(missing_ok=True)
         part = folder / "faults.part"
-        part.write_text(json.dumps([{"id": "fault", **fault}]))
+        part.write_text(json.dumps([{**fault, "id": name} for name, fault in faults.items()]))
         part.replace(folder / "faults.json")
 
-    def fault_fired(self) -> bool:
-        """Whether the armed fault has had its effect."""
-        return (Path(self.endpoint.ca_bundle).parent / "faults-fired.json").exists()
+    def fault_fired(self, name: str = "fault") -> bool:
+        """Whether an armed fault has had its effect."""
+        fired = Path(self.endpoint.ca_bundle).parent / "faults-fired.json"
+        return fired.exists() and name in json.loads(fired.read_text() or "[]")
 
     def branches(self, table: str, layer: str = "silver") -> set[str]:
         """The branches of a table, ``main`` among them."""

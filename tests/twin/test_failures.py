@@ -13,6 +13,7 @@ import pytest
 from lakehouse import writers
 from tests.twin.lake import TwinLake
 from tests.twin.sample import flights_file, flights_key
+from tests.twin.topic import failure_messages
 
 WRITER = "promote:flights"
 SWEEP_BOUND_SECONDS = 150
@@ -23,36 +24,8 @@ GOOD_FILES = 49 if os.environ.get("LAKEHOUSE_SOAK") else 3
 @pytest.fixture
 def messages(lake: TwinLake) -> Iterator[Any]:
     """What is published on the failure topic while the test runs."""
-    sqs, sns = lake.client("sqs"), lake.client("sns")
-    queue = sqs.create_queue(QueueName="failures-heard")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    topic = lake.cli.name("FailureTopicArn")
-    allowed = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "sns.amazonaws.com"},
-                "Action": "sqs:SendMessage",
-                "Resource": arn,
-                "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-            }
-        ],
-    }
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(allowed)})
-    subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
-    heard: list[str] = []
-
-    def listen() -> list[str]:
-        answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
-        for message in answer.get("Messages", []):
-            heard.append(json.loads(message["Body"])["Message"])
-            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-        return heard
-
-    yield listen
-    sns.unsubscribe(SubscriptionArn=subscription)
-    sqs.delete_queue(QueueUrl=queue)
+    with failure_messages(lake) as listen:
+        yield listen
 
 
 def lease_state(lake: TwinLake) -> str:

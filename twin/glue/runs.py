@@ -28,6 +28,8 @@ class JobRun:
 
     record: dict[str, Any]
     stop_requested: threading.Event = field(default_factory=threading.Event)
+    time_over: threading.Event = field(default_factory=threading.Event)
+    """Set by a fault that ends the run before its Timeout has passed."""
 
     @property
     def run_id(self) -> str:
