@@ -29,6 +29,22 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "whole_tier: looks back on what all tests of this tier did")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What looks back on the tier runs last, and not at all when only a part of the tier runs."""
+    looking_back = [item for item in items if item.get_closest_marker("whole_tier")]
+    kept = [item for item in items if item not in looking_back]
+    here = set(Path(__file__).parent.glob("test_*.py"))
+    whole = here <= {item.path for item in items} and not config.option.keyword
+    items[:] = [*kept, *(looking_back if whole else [])]
+    if not whole:
+        config.hook.pytest_deselected(items=looking_back)
+
+
 def free_port() -> int:
     """A port nobody listens on."""
     with socket.socket() as probe:
