@@ -117,6 +117,7 @@ class JobRunner:
         credentials = self._context.role_session(job["Role"], SESSION_NAME, "glue.amazonaws.com")
         with self._pool.worker() as worker:
             self._context.add_caller(credentials, worker.kill)
+            self._context.deadlines[credentials["AWS_ACCESS_KEY_ID"]] = run.time_over.set
             order = self._order(job, arguments, credentials, worker.directory)
             if run.stop_requested.is_set():
                 return "STOPPED", None
@@ -249,7 +250,7 @@ def _await_outcome(run: JobRun, worker: WorkerProcess) -> tuple[str, str | None]
         if run.stop_requested.is_set():
             worker.kill()
             return "STOPPED", None
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or run.time_over.is_set():
             worker.kill()
             return "TIMEOUT", None
     if not worker.reported:
