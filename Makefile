@@ -5,10 +5,13 @@ MAKEFLAGS += --no-print-directory
 SHELL := bash
 
 BIN := .venv/bin
+SAM := .tools/sam/bin/sam
 SETUP := scripts/setup.sh
+# samconfig.toml calls dev the default, so that a bare `sam deploy` means it.
+CONFIG_ENV = $(if $(filter dev,$(ENV)),default,$(ENV))
 export PYTHON
 
-.PHONY: help setup demo test lint check soak bench clean distclean
+.PHONY: help setup demo deploy test lint check soak bench clean distclean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +24,12 @@ installed: .venv/.project .tools/.sam .tools/.twin .cache/jars/.complete
 
 demo: installed ## Run the whole lakehouse on this machine with the flights data, and show what happens (ARGS="--down" stops it at the end)
 	@$(BIN)/lakehouse demo $(ARGS)
+
+# Each line stops the next: no build where the doctor finds a problem, no deployment where the build fails.
+deploy: .venv/.project .tools/.sam ## Check the account, build and deploy to AWS (ENV=dev or ENV=prod)
+	@$(if $(filter dev prod,$(ENV)),,$(error Say which environment: make deploy ENV=dev, or ENV=prod))$(BIN)/lakehouse doctor --env $(ENV)
+	$(SAM) build --config-env $(CONFIG_ENV)
+	$(SAM) deploy --config-env $(CONFIG_ENV)
 
 test: installed ## Run all tests: unit, infra, spark, twin (TIER="unit infra" runs some)
 	@$(BIN)/python tests/run.py $(TIER)

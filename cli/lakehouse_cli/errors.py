@@ -1,6 +1,7 @@
 """What the command can say went wrong. Each class has an exit code of its own; ``docs/cli.md`` lists them.
 
 CommandError            1  the thing was tried and failed
+├── NotAnswered         1  a service did not answer a question about the account
 ├── TemplateError       1  a template says something that cannot be resolved here
 ├── UsageError          2  the command line makes no sense
 ├── NotFoundError       3  not deployed, not running, or no such name
@@ -17,6 +18,10 @@ class CommandError(LakehouseError):
     """The thing was tried and failed. The message says what is wrong and what to do."""
 
     exit_code = 1
+
+
+class NotAnswered(CommandError):  # noqa: N818 - what happened; whether it is an error, the caller decides
+    """A service did not answer a question about the account. The message says which, and the error's code."""
 
 
 class TemplateError(CommandError):

@@ -8,6 +8,7 @@ from lakehouse_cli.commands import (
     contracts,
     cost,
     demo,
+    doctor,
     files,
     lineage,
     quarantine,
@@ -36,3 +37,4 @@ def register(app: typer.Typer) -> None:
     app.command()(contracts.check)
     app.command()(contracts.init)
     app.command()(cost.cost)
+    app.command()(doctor.doctor)

@@ -1,0 +1,1 @@
+"""What has to be right in an account, and on this machine, before a deployment."""
