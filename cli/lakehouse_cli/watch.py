@@ -36,6 +36,9 @@ COUNTS = {
     "superseded_rows": "replaced by later rows",
     "models": "models made",
     "skipped": "up to date",
+    "tables": "tables maintained",
+    "files_before": "files before",
+    "files_after": "files after",
 }
 """Counts of a run, and what to call them before a person."""
 
@@ -59,6 +62,7 @@ class _Run:
 
     writer: str
     run_id: str
+    maintaining: bool = False
     events_told: int = 0
 
 
@@ -197,8 +201,9 @@ class Watch:
             if before and before.run_id != lease.run_id:
                 self._tell_end(self._following.pop(writer))
             if lease.state == TAKEN and writer not in self._following:
-                self._following[writer] = _Run(writer, lease.run_id)
-                self._step(label(writer), f"run {lease.run_id}")
+                self._following[writer] = _Run(writer, lease.run_id, lease.maintaining)
+                kind = "maintenance" if lease.maintaining else "run"
+                self._step(label(writer), f"{kind} {lease.run_id}")
             if lease.state == WAITING and (writer, lease.not_before) not in self._told:
                 self._told.add((writer, lease.not_before))
                 self._step(label(writer), f"waits until {lease.not_before}: {lease.reason}", bad=True)
@@ -215,8 +220,10 @@ class Watch:
         run.events_told = max(run.events_told, len(stages))
 
     def _stages(self, run: _Run) -> Iterable[str]:
-        machine = "RefreshStateMachineArn" if run.writer == REFRESH_WRITER else "PromoteStateMachineArn"
-        arn = self.lake.name(machine).replace(":stateMachine:", ":execution:") + f":{run.run_id}"
+        kind = "Refresh" if run.writer == REFRESH_WRITER else "Promote"
+        machine = "Maintain" if run.maintaining else kind
+        machine_arn = self.lake.name(f"{machine}StateMachineArn")
+        arn = machine_arn.replace(":stateMachine:", ":execution:") + f":{run.run_id}"
         pages = self.lake.client("stepfunctions").get_paginator("get_execution_history")
         try:
             for page in pages.paginate(executionArn=arn, includeExecutionData=False):

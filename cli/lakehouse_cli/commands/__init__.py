@@ -11,6 +11,7 @@ from lakehouse_cli.commands import (
     doctor,
     files,
     lineage,
+    maintain,
     quarantine,
     query,
     repair,
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command()(quarantine.quarantine)
     app.command()(repair.retry)
     app.command()(repair.backfill)
+    app.command()(maintain.maintain)
     app.command()(contracts.check)
     app.command()(contracts.init)
     app.command()(cost.cost)

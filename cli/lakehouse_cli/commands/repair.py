@@ -68,7 +68,7 @@ def backfill(
     request: dict[str, Any] = {"dataset": dataset, "follow": False}
     with progress.shown("comparing the bucket with the ledger") as tell:
         while not request.get("done"):
-            request = _invoke(lake, lake.name("ReconcileFunctionName"), request)
+            request = invoke(lake, lake.name("ReconcileFunctionName"), request)
         if wait:
             Watch(lake, ledger_of(lake), tell).until_at_rest(timeout)
     counts = {name: request[name] for name in ("listed", "registered", "reopened", "unfinished", "ignored")}
@@ -83,7 +83,7 @@ def _wait(lake: Lake, timeout_seconds: float) -> None:
         Watch(lake, ledger_of(lake), tell).until_at_rest(timeout_seconds)
 
 
-def _invoke(lake: Lake, function: str, request: dict[str, Any]) -> dict[str, Any]:
+def invoke(lake: Lake, function: str, request: dict[str, Any]) -> dict[str, Any]:
     """Call a function and wait for its answer. Raises ``CommandError`` with the function's error."""
     answer = lake.client("lambda").invoke(FunctionName=function, Payload=json.dumps(request).encode())
     payload: dict[str, Any] = json.loads(answer["Payload"].read())
