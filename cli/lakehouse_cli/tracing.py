@@ -29,7 +29,12 @@ def find(lake: Lake, name: str, column: str | None, partition: Partition) -> Tra
     def ask(query: SourceQuery) -> Iterable[str]:
         return _source_ids(lake, query)
 
-    return trace(core.lineage, core.ledger, ask, full_name(core.lineage, name), column, partition)
+    def kept(dataset: str) -> set[int]:
+        sql = f'SELECT snapshot_id FROM "{dataset}$snapshots"'  # noqa: S608 - a dataset of the lineage table
+        found = athena.run(lake, sql, layer="silver", max_rows=MAX_SOURCES)
+        return {int(str(row[0])) for row in found.rows}
+
+    return trace(core.lineage, core.ledger, ask, full_name(core.lineage, name), column, partition, kept)
 
 
 def full_name(store: Store, name: str) -> str:
@@ -105,7 +110,7 @@ def _tables(nodes: Iterable[ColumnNode]) -> dict[str, set[str]]:
 def _add_files(tree: Tree, read: SilverRead, *, every_file: bool) -> None:
     query = read.query
     where = "/".join(f"{name}={value}" for name, value in query.where.items())
-    snapshot = f" at snapshot {query.snapshot_id}" if query.snapshot_id is not None else ""
+    snapshot = f" at snapshot {query.snapshot_id}" if query.snapshot_id is not None else " as it is now"
     part = f" ({where})" if where else ""
     count = f"{len(read.objects)} object version{'' if len(read.objects) == 1 else 's'}"
     branch = tree.add(output.visible(f"silver.{query.dataset}{part}{snapshot}: rows of {count}"))

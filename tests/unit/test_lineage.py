@@ -434,6 +434,28 @@ def test_a_silver_table_is_asked_as_it_is_now() -> None:
     assert [one.version_id for one in answer.silver[0].objects] == ["version-3"]
 
 
+def test_where_the_snapshot_has_expired_silver_is_asked_as_it_is_now_once() -> None:
+    lake = recorded()
+    silver, looked = Silver(lake), list[str]()
+
+    def kept(dataset: str) -> list[int]:
+        looked.append(dataset)
+        return [12, 13]
+
+    whole_year = {"year": "2013"}
+    trace(lake.lineage, lake.ledger, silver, f"gold.{DAILY}", "mean_dep_delay", whole_year, kept)
+    assert looked == ["flights"]
+    assert [(q.snapshot_id, q.where) for q in silver.asked] == [
+        (12, {"year": "2013", "month": "3"}),
+        (12, {"year": "2013", "month": "2"}),
+        (None, {"year": "2013"}),
+    ]
+    silver.asked.clear()
+    trace(lake.lineage, lake.ledger, silver, f"gold.{DAILY}", "mean_dep_delay", {}, lambda _: [])
+    assert len({repr(query) for query in silver.asked}) == len(silver.asked)
+    assert {query.snapshot_id for query in silver.asked} == {None}
+
+
 @pytest.mark.parametrize(
     ("table", "column"), [("gold.nothing", None), (f"gold.{DAILY}", "nothing"), ("silver.nothing", None)]
 )

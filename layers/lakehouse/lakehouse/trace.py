@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from .errors import LineageUnknown
@@ -43,6 +43,8 @@ class SourceQuery:
 
 AskSources = Callable[[SourceQuery], Iterable[str]]
 """Answers a ``SourceQuery`` with the distinct source version ids."""
+AskSnapshots = Callable[[str], Collection[int]]
+"""Answers with the ids of the snapshots of a dataset's Silver table that have not expired."""
 
 
 @dataclass(frozen=True)
@@ -197,11 +199,13 @@ def trace(
     table: str,
     column: str | None = None,
     partition: Partition | None = None,
+    kept: AskSnapshots | None = None,
 ) -> Trace:
     """Name what is behind a table (``gold.x`` or ``silver.x``), one of its columns, or a partition of it.
 
-    Arguments: ``store`` is the lineage table. Raises ``LineageUnknown`` for a table or column that no run has
-    written.
+    Arguments: ``store`` is the lineage table. Where ``kept`` does not name the snapshot that a run read, it
+    has expired, and Silver is asked as it is now: what changed since then in that part, a later run made
+    again. Raises ``LineageUnknown`` for a table or column that no run has written.
     """
     columns = table_columns(store, table)
     if column is not None and column not in columns:
@@ -215,7 +219,8 @@ def trace(
         _silver_now(search, table, partition or {})
     else:
         _gold(search, table, _Part(partition or {}), None, wanted)
-    reads, unknown = _objects(ledger, ask, search.queries.values())
+    queries = search.queries.values() if kept is None else _answerable(search.queries.values(), kept)
+    reads, unknown = _objects(ledger, ask, queries)
     return Trace(
         table=table,
         column=column,
@@ -313,6 +318,20 @@ def _same(one: str, other: str) -> bool:
     short, long = sorted((one, other), key=len)
     within = long.startswith(short) and TIME.fullmatch(short) and TIME.fullmatch(long)
     return one == other or bool(within)
+
+
+def _answerable(queries: Iterable[SourceQuery], kept: AskSnapshots) -> Iterator[SourceQuery]:
+    """The questions, each at a snapshot that is there; none is asked twice."""
+    known: dict[str, Collection[int]] = {}
+    asked: set[str] = set()
+    for query in queries:
+        if query.snapshot_id is not None and query.dataset not in known:
+            known[query.dataset] = kept(query.dataset)
+        there = query.snapshot_id is None or query.snapshot_id in known[query.dataset]
+        now = query if there else replace(query, snapshot_id=None)
+        if repr(now) not in asked:
+            asked.add(repr(now))
+            yield now
 
 
 def _objects(
