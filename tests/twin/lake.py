@@ -296,7 +296,7 @@ class TwinLake:
             for item in self._all(self.client("dynamodb"), "scan", "Items", TableName=self.cli.name(table)):
                 yield table, json.dumps(item, default=str)
         states = self.client("stepfunctions")
-        for machine in ("PromoteStateMachineArn", "RefreshStateMachineArn"):
+        for machine in ("PromoteStateMachineArn", "RefreshStateMachineArn", "MaintainStateMachineArn"):
             arn = self.cli.name(machine)
             for execution in self._all(states, "list_executions", "executions", stateMachineArn=arn):
                 history = states.get_execution_history(executionArn=execution["executionArn"])

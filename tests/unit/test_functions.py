@@ -283,6 +283,39 @@ def test_the_sweep_and_the_reconciliation_answer_with_counts(deployed: Lake, aws
     assert writers.read(deployed, "promote:flights").state == "TAKEN"
 
 
+def test_maintenance_through_its_functions(deployed: Lake, aws: boto3.Session):
+    call("intake", queue_event(event(version("flights/a.csv"))))
+    request = execution_input(aws, "lake-dev-promote")
+    call("claim", request)
+    put(aws, f"runs/promote/flights/{request['runId']}/report.json", report(request["runId"], "v1"))
+    call("complete", request)
+    nothing = {"started": {}, "wanted": [], "unknown": [], "failed": {}}
+    scheduled = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+    assert call("maintain", scheduled) == {**nothing, "notDue": ["promote:flights", "refresh"]}
+
+    asked = call("maintain", {"writers": ["promote:flights"], "always": True})
+    request = execution_input(aws, "lake-dev-maintain")
+    assert asked == {**nothing, "started": {"promote:flights": request["runId"]}, "notDue": []}
+    planned = call("plan", request)
+    prefix = f"runs/promote/flights/{request['runId']}/"
+    assert planned == {
+        **request,
+        "tables": 2,
+        "manifest": prefix + "manifest.json",
+        "report": prefix + "report.json",
+        "assetsPrefix": "assets/abc/",
+        "workers": 4,
+        "timeoutMinutes": 480,
+    }
+    counts = {"files_before": 9, "files_after": 1, "bytes_before": 90, "bytes_after": 60, "seconds": 2.5}
+    counts |= {"branches_dropped": 1, "snapshots_expired": 3, "orphans_removed": 0}
+    done = {"run_id": request["runId"], "tables": [{"table": "flights", **counts}], "failed": {}, "seconds": 2.5}
+    put(aws, planned["report"], done)
+    ended = call("complete", {**request, "report": planned["report"]})
+    assert (ended["tables"], ended["filesBefore"], ended["filesAfter"], ended["next"]) == (1, 9, 1, "")
+    assert writers.read(deployed, "promote:flights").state == "FREE"
+
+
 def test_a_sweep_that_could_not_see_to_a_writer_fails():
     with pytest.raises(SweepIncomplete, match="promote:flights \\(LedgerUnavailable\\)"):
         checked(SweepResult(failed={"promote:flights": "LedgerUnavailable"}))
