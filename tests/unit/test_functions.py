@@ -289,7 +289,7 @@ def test_maintenance_through_its_functions(deployed: Lake, aws: boto3.Session):
     call("claim", request)
     put(aws, f"runs/promote/flights/{request['runId']}/report.json", report(request["runId"], "v1"))
     call("complete", request)
-    nothing = {"started": {}, "wanted": [], "unknown": [], "failed": {}}
+    nothing: dict[str, Any] = {"started": {}, "wanted": [], "unknown": [], "failed": {}}
     scheduled = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
     assert call("maintain", scheduled) == {**nothing, "notDue": ["promote:flights", "refresh"]}
 
@@ -309,7 +309,12 @@ def test_maintenance_through_its_functions(deployed: Lake, aws: boto3.Session):
     }
     counts = {"files_before": 9, "files_after": 1, "bytes_before": 90, "bytes_after": 60, "seconds": 2.5}
     counts |= {"branches_dropped": 1, "snapshots_expired": 3, "orphans_removed": 0}
-    done = {"run_id": request["runId"], "tables": [{"table": "flights", **counts}], "failed": {}, "seconds": 2.5}
+    done = {
+        "run_id": request["runId"],
+        "tables": [{"table": "flights", **counts}],
+        "failed": {},
+        "seconds": 2.5,
+    }
     put(aws, planned["report"], done)
     ended = call("complete", {**request, "report": planned["report"]})
     assert (ended["tables"], ended["filesBefore"], ended["filesAfter"], ended["next"]) == (1, 9, 1, "")
