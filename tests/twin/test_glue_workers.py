@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from twin.glue import workers
 from twin.glue.machine import SparkMachine
 from twin.glue.workers import WorkerPool, WorkerProcess
 
@@ -27,9 +28,10 @@ for line in sys.stdin:
         tell(event="ready")
     elif order["text"] == "die":
         os._exit(3)
-    else:
+    elif order["text"] != "stay":
         print("did", order["text"], flush=True)
         tell(event="done", error=None)
+        tell(event="ready")
 """
 
 
@@ -86,19 +88,47 @@ def do(worker: WorkerProcess, text: str) -> None:
     assert worker.done.wait(20)
 
 
-def test_a_job_gets_a_warm_worker_and_the_reserve_fills_again(make_pool: Callable[[int], WorkerPool]) -> None:
+def test_a_job_gets_a_warm_worker_which_then_waits_for_the_next_job(
+    make_pool: Callable[[int], WorkerPool],
+) -> None:
     pool = make_pool(2)
     wait_until(lambda: pool.ready_count() == 2)
-    with pool.worker() as worker:
-        assert worker.ready.is_set()
-        do(worker, "this")
-        assert worker.reported
-        assert worker.error is None
-        assert worker.output("stdout") == ["did this"]
+    with pool.worker() as first:
+        assert first.ready.is_set()
+        do(first, "this")
+        assert (first.reported, first.error, first.output("stdout")) == (True, None, ["did this"])
         assert pool.ready_count() == 1, "no refill while a job runs"
+    wait_until(lambda: pool.ready_count() == 2)
+    with pool.worker() as other, pool.worker() as again:
+        assert {other.process.pid, again.process.pid} >= {first.process.pid}
+        do(first, "that")
+        assert first.output("stdout") == ["did this", "did that"]
+
+
+def test_a_worker_is_replaced_after_its_jobs(
+    make_pool: Callable[[int], WorkerPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "JOBS_PER_WORKER", 2)
+    pool = make_pool(1)
+    pids = []
+    for text in ("one", "two", "three"):
+        wait_until(lambda: pool.ready_count() == 1)
+        with pool.worker() as worker:
+            pids.append(worker.process.pid)
+            do(worker, text)
+    assert pids[0] == pids[1]
+    assert pids[2] != pids[0]
+
+
+def test_a_worker_whose_job_was_stopped_is_killed(make_pool: Callable[[int], WorkerPool]) -> None:
+    pool = make_pool(1)
+    wait_until(lambda: pool.ready_count() == 1)
+    with pool.worker() as worker:
+        worker.order({"kind": "job", "text": "stay"})
+        worker.kill()
     assert worker.process.poll() is not None
     assert not worker.directory.exists()
-    wait_until(lambda: pool.ready_count() == 2)
+    wait_until(lambda: pool.ready_count() == 1)
 
 
 def test_without_a_reserve_a_job_gets_a_new_worker(make_pool: Callable[[int], WorkerPool]) -> None:
@@ -139,9 +169,9 @@ def test_a_failed_warm_up_is_told_and_jobs_start_cold(
 def test_closing_kills_all_and_leaves_nothing(make_pool: Callable[[int], WorkerPool], tmp_path: Path) -> None:
     pool = make_pool(2)
     wait_until(lambda: pool.ready_count() == 2)
-    workers = list(pool._reserve)
+    all_workers = list(pool._reserve)
     pool.close()
-    assert all(worker.process.poll() is not None for worker in workers)
+    assert all(worker.process.poll() is not None for worker in all_workers)
     assert list((tmp_path / "workers").iterdir()) == []
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import re
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -118,13 +119,16 @@ class JobRunner:
         with self._pool.worker() as worker:
             self._context.add_caller(credentials, worker.kill)
             self._context.deadlines[credentials["AWS_ACCESS_KEY_ID"]] = run.time_over.set
-            order = self._order(job, arguments, credentials, worker.directory)
+            directory = worker.directory / run.run_id
+            (directory / "tmp").mkdir(parents=True)
+            order = self._order(job, arguments, credentials, directory)
             if run.stop_requested.is_set():
                 return "STOPPED", None
             worker.order(order)
             run.enter("RUNNING")
             outcome = _await_outcome(run, worker)
             self._put_logs(run, arguments.get("--custom-logGroup-prefix", "/aws-glue/jobs"), worker)
+            shutil.rmtree(directory, ignore_errors=True)  # Spark may be deleting its part at this moment
         return outcome
 
     def _put_logs(self, run: JobRun, prefix: str, worker: WorkerProcess) -> None:

@@ -70,8 +70,6 @@ class SparkMachine:
 
     def _submit_arguments(self, directory: Path, write_archive: Path | None) -> str:
         options = [
-            # The first compiler only: a job of seconds ends before the second one would pay.
-            "-XX:TieredStopAtLevel=1",
             "-XX:+UseSerialGC",
             "-Xlog:cds=off",
             "-Xlog:cds+dynamic=off",

@@ -1,10 +1,11 @@
-"""One Python process with one JVM that runs one Glue job. Started by ``twin.glue.workers``, never imported.
+"""One JVM that runs Glue jobs one after another. Started by ``twin.glue.workers``, never imported.
 
 It starts the JVM, warms it up step by step, and waits; a job that arrives meanwhile cuts the warm-up short.
-So a run without a ready reserve takes the same way. Only the standard library and PySpark are used, since
-the interpreter sees nothing but what Glue has.
+So a run without a ready reserve takes the same way. Each job gets a Python process (``driver.py``) and a
+Spark session of its own; compiled code is all that one job leaves to the next. Only the standard library and
+PySpark are used, since the interpreter sees nothing but what Glue has.
 
-Standard input carries JSON lines (a warm-up at most, then the job), and its end means that the twin is gone.
+Standard input carries JSON lines (a warm-up at most, then jobs), and its end means that the twin is gone.
 Progress goes out as JSON lines on the file descriptor named by the first argument.
 """
 
@@ -12,17 +13,17 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import runpy
-import select
 import signal
+import subprocess
 import sys
 import threading
-import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
-from py4j.protocol import Py4JJavaError
 from pyspark import SparkContext
-from pyspark.errors.exceptions.captured import AnalysisException, CapturedException, ParseException
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
@@ -32,25 +33,27 @@ CREDENTIAL_PROPERTIES = {
     "aws.secretKey": "AWS_SECRET_ACCESS_KEY",  # the name S3A's older SDK reads
     "aws.sessionToken": "AWS_SESSION_TOKEN",
 }
-ERROR_CHARACTERS = 1024
+DRIVER = Path(__file__).with_name("driver.py")
 
 
 class Worker:
-    """The process's JVM, and the line to the twin."""
+    """The JVM, and the line to the twin."""
 
     def __init__(self, report_fd: int) -> None:
+        self._report_fd = report_fd
         self._report = os.fdopen(report_fd, "w", buffering=1)
         self._gateway: Any = launch_gateway()  # type: ignore[no-untyped-call]
         SparkContext._gateway = self._gateway
         SparkContext._jvm = self._gateway.jvm
         self._system = self._gateway.jvm.java.lang.System
+        self._driver = self._start_driver()
 
     def tell(self, event: str, **details: object) -> None:
         """Report one event to the twin."""
         self._report.write(json.dumps({"event": event, **details}) + "\n")
 
     def configure(self, credentials: dict[str, str], conf: dict[str, str]) -> None:
-        """Be somebody, with the given ``spark.*`` settings, in the JVM and in Python."""
+        """Be somebody, with the given ``spark.*`` settings, in the JVM."""
         for name in list(self._system.getProperties().stringPropertyNames()):
             if name.startswith("spark."):
                 self._system.clearProperty(name)
@@ -61,111 +64,88 @@ class Worker:
                 self._system.setProperty(name, credentials[variable])
             else:
                 self._system.clearProperty(name)
-        os.environ.update(credentials)
 
-    def warm_up(self, order: dict[str, Any]) -> None:
+    def warm_up(self, order: dict[str, Any], orders: queue.Queue[dict[str, Any]]) -> None:
         """Take the job's own way through Spark, Iceberg and S3 once, until done or until a job waits."""
         self.configure(order["credentials"], order["conf"])
+        os.environ.update(order["credentials"])
         spark: SparkSession | None = None
         steps = runpy.run_path(order["script"])["steps"]
         for step in steps():
-            if job_waits():
+            if not orders.empty():
                 break
             spark = SparkSession.builder.getOrCreate() if spark is None else spark
             step(spark)
         if spark is not None:
             spark.stop()
-            self._gateway.jvm.org.apache.hadoop.fs.FileSystem.closeAll()
+        self._clean()
+        for name in order["credentials"]:
+            del os.environ[name]
 
-    def run(self, job: dict[str, Any]) -> str | None:
-        """Run the job's script as ``__main__``; its error as one line, or None."""
-        for descriptor in (1, 2):
-            os.ftruncate(descriptor, 0)  # what the warm-up wrote is not the job's
+    def run(self, job: dict[str, Any]) -> None:
+        """Have the driver that waits run a job. If it dies instead of reporting, so does this worker."""
         self.configure(job["credentials"], job["conf"])
-        sys.path[:0] = job["python_path"]
-        sys.argv = [job["script"], *job["arguments"]]
-        os.chdir(job["directory"])
-        try:
-            runpy.run_path(job["script"], run_name="__main__")
-        except SystemExit as stop:
-            return None if stop.code in (None, 0) else f"SystemExit: {stop.code}"
-        except BaseException as error:  # noqa: BLE001 - the script's result, which the twin is told
-            traceback.print_exc()
-            return describe(error)
-        return None
+        known = set(self._objects().keySet())
+        code = self._finish_driver(job)
+        if code != 0:
+            os._exit(code if code > 0 else 128 - code)
+        self._objects().keySet().retainAll(known)
+        self._clean()
+        self._driver = self._start_driver()
 
     def close_jvm(self) -> None:
         """End the JVM in the normal way (it writes its class archive at its exit)."""
+        self._driver.kill()
         self._gateway.proc.stdin.close()
         self._gateway.proc.wait()
 
+    def _finish_driver(self, job: dict[str, Any]) -> int:
+        with suppress(BrokenPipeError):  # it has died before; its exit code says how
+            self._driver.communicate(json.dumps(job).encode() + b"\n")
+        return self._driver.wait()
 
-def describe(error: BaseException) -> str:
-    """Type and first line of an error, for the run's ErrorMessage.
+    def _start_driver(self) -> subprocess.Popen[bytes]:
+        parameters = self._gateway.java_parameters
+        environment = {
+            **os.environ,
+            "PYSPARK_GATEWAY_PORT": str(parameters.port),
+            "PYSPARK_GATEWAY_SECRET": parameters.auth_token,
+        }
+        command = [sys.executable, "-S", "-P", "-u", str(DRIVER), str(self._report_fd)]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, pass_fds=(self._report_fd,))
 
-    What Spark says about a row while it runs may quote it, so only its error class or the Java class is told.
-    """
-    text = next((line for line in str(error).splitlines() if line.strip()), "")
-    if isinstance(error, Py4JJavaError):
-        root = error.java_exception
-        while (cause := root.getCause()) is not None:
-            root = cause
-        text += f" ({root.getClass().getName()})"
-    elif isinstance(error, CapturedException) and not isinstance(error, AnalysisException | ParseException):
-        text = f"[{error.getErrorClass() or 'UNCLASSIFIED'}]"
-    return f"{type(error).__name__}: {text}"[:ERROR_CHARACTERS]
+    def _objects(self) -> Any:
+        """What the JVM keeps for its Python processes, by name; an ended one cannot give its own back."""
+        return self._gateway.java_gateway_server.getGateway().getBindings()
 
-
-def job_waits() -> bool:
-    """Whether the job is there already (or the twin is gone)."""
-    return bool(select.select([0], [], [], 0)[0])
-
-
-def die_with_the_twin() -> None:
-    """Once the job is read, standard input ends only when the twin does: end the whole process group then."""
-
-    def watch() -> None:
-        while os.read(0, 4096):
-            pass
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
+    def _clean(self) -> None:
+        """Close what holds on to a job's credentials: Hadoop's cached file systems."""
+        self._gateway.jvm.org.apache.hadoop.fs.FileSystem.closeAll()
 
 
-def read_line() -> dict[str, Any] | None:
-    """The next JSON line of standard input, read without buffering (``select`` must see what is left)."""
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(0, 1)
-        if not byte:
-            return None
-        line += byte
-    order: dict[str, Any] = json.loads(line)
-    return order
+def read_orders(orders: queue.Queue[dict[str, Any]]) -> None:
+    """Follow standard input on a thread; its end is the end of the whole process group."""
+    for line in sys.stdin:
+        orders.put(json.loads(line))
+    os.killpg(0, signal.SIGKILL)
 
 
 def main() -> NoReturn:
-    """Warm up if told so, run one job, report, and wait for the end."""
+    """Warm up if told so, then run jobs until the twin kills this process group."""
+    orders: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=read_orders, args=(orders,), daemon=True).start()
     worker = Worker(int(sys.argv[1]))
     worker.tell("started")
-    order = read_line()
-    if order is not None and order["kind"] == "warm-up":
-        worker.warm_up(order)
+    while True:
+        order = orders.get()
+        if order["kind"] == "job":
+            worker.run(order)
+        else:
+            worker.warm_up(order, orders)
+            if order["archive"]:
+                worker.close_jvm()
+                os._exit(0)
         worker.tell("ready")
-        if order["archive"]:
-            worker.close_jvm()
-            os._exit(0)
-        order = read_line()
-    if order is None:
-        os._exit(0)
-    die_with_the_twin()
-    worker.tell("running")
-    error = worker.run(order)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    worker.tell("done", error=error)
-    signal.pause()  # the twin ends this process group
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The processes that run Glue jobs, and the reserve of them that is started and warm before a job comes.
 
-A worker is one Python process (``worker.py``) with one JVM; it runs one job and is killed. Two are kept in
-reserve, since a Gold run follows a Silver run. The reserve is refilled one at a time, and only while no job
+A worker is one JVM with its keeper (``worker.py``); it runs one job at a time, each in a Python process and
+a Spark session of its own, and is killed after some jobs, or with a job that is stopped or dies. Two are
+kept in reserve, since Gold follows Silver. The reserve is refilled one at a time, and only while no job
 has run for some seconds: on two cores a refill would cost the running job more than the next one gains.
 """
 
@@ -27,6 +28,8 @@ from twin.glue.machine import SparkMachine
 QUIET_SECONDS: Final = 2.0
 """How long no job may have run before a refill starts."""
 START_SECONDS: Final = 180.0
+JOBS_PER_WORKER: Final = 20
+"""After so many a JVM is replaced, before what jobs leave behind in it could matter."""
 log = logging.getLogger("twin.glue")
 
 
@@ -39,11 +42,13 @@ class WorkerProcess:
     directory: Path
     report_fd: int
     ready: threading.Event = field(default_factory=threading.Event)
-    """Set when the warm-up is over, or the process is."""
+    """Set while it waits for a job, and once the process has ended."""
     done: threading.Event = field(default_factory=threading.Event)
     """Set when the job has reported its result, or the process has ended without."""
+    ended: bool = False
     reported: bool = False
     error: str | None = None
+    jobs: int = 0
 
     def listen(self) -> None:
         """Follow the worker's reports on a thread."""
@@ -58,16 +63,28 @@ class WorkerProcess:
                 if report["event"] == "done":
                     self.reported, self.error = True, report["error"]
                     self.done.set()
+        self.ended = True
         self.done.set()
         self.ready.set()
 
     def order(self, order: dict[str, Any]) -> None:
         """Send a warm-up or a job. A worker that is dead already shows it by ``done``."""
+        self.ready.clear()
+        self.done.clear()
+        self.reported, self.error = False, None
+        self.jobs += order["kind"] == "job"
+        if self.ended:
+            self.done.set()
+            self.ready.set()
         try:
             self.stdin.write(json.dumps(order).encode() + b"\n")
             self.stdin.flush()
         except BrokenPipeError:
             log.warning("A Glue worker has died before it got its order.")
+
+    def can_go_on(self) -> bool:
+        """Whether it may be given another job after the one that has just ended."""
+        return self.reported and self.process.poll() is None and self.jobs < JOBS_PER_WORKER
 
     def output(self, stream: str) -> list[str]:
         """The lines of ``stdout`` or ``stderr`` so far."""
@@ -113,7 +130,7 @@ class WorkerPool:
         with self._slots:
             with self._lock:
                 self._active += 1
-                alive = [worker for worker in self._reserve if not worker.done.is_set()]
+                alive = [worker for worker in self._reserve if not worker.ended]
                 worker = min(alive, key=lambda worker: not worker.ready.is_set(), default=None)
                 self._reserve = [other for other in alive if other is not worker]
             try:
@@ -121,7 +138,7 @@ class WorkerPool:
                 yield worker
             finally:
                 if worker is not None:
-                    self._discard(worker)
+                    self._take_back(worker)
                 with self._lock:
                     self._active -= 1
                     self._quiet_since = time.monotonic()
@@ -141,6 +158,14 @@ class WorkerPool:
         for worker in workers:
             worker.remove()
 
+    def _take_back(self, worker: WorkerProcess) -> None:
+        with self._lock:
+            kept = not self._closed and worker.can_go_on() and len(self._reserve) < self._reserve_size
+            if kept:
+                self._reserve.append(worker)
+        if not kept:
+            self._discard(worker)
+
     def _discard(self, worker: WorkerProcess) -> None:
         worker.remove()
         with self._lock:
@@ -156,7 +181,7 @@ class WorkerPool:
                 self._reserve.append(worker)
             warm = worker.ready.wait(START_SECONDS)
             with self._lock:
-                failed = worker in self._reserve and (worker.done.is_set() or not warm)
+                failed = worker in self._reserve and (worker.ended or not warm)
                 if failed:
                     self._reserve.remove(worker)
             if failed:
