@@ -113,13 +113,20 @@ def _refuse_empty(source: Source) -> None:
 
 
 def path_values(key: str, plan: words.DatasetPlan) -> dict[str, str | None]:
-    """The values in the key's path. Raises ``Refused`` when it does not fit the plan's pattern."""
+    """The values in the key's path. Raises ``Refused`` when it does not fit the contract's pattern.
+
+    The pattern of a drafted plan is what the first files happened to have: a path that does not fit it has
+    no values, and its file lands all the same.
+    """
     if plan["path_pattern"] is None:
         return {}
-    match = words.path_regex(plan["path_pattern"]).fullmatch(key.partition("/")[2])
-    if match is None:
+    pattern = words.path_regex(plan["path_pattern"])
+    match = pattern.fullmatch(key.partition("/")[2])
+    if match is not None:
+        return dict(match.groupdict())
+    if plan["contracted"]:
         raise Refused("the path does not fit the contract's path pattern")
-    return dict(match.groupdict())
+    return dict.fromkeys(pattern.groupindex)
 
 
 def is_damaged(objects: Objects, source: Source) -> bool:

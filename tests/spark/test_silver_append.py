@@ -207,6 +207,19 @@ def test_path_values_become_columns_and_win_over_the_file(make: MakeLake) -> Non
     assert outcomes(report)[2][:2] == ("REJECTED", "the path does not fit the contract's path pattern")
 
 
+def test_without_a_contract_a_path_unlike_the_first_ones_lands_without_values(make: MakeLake) -> None:
+    columns = [column("id", "bigint"), column("day", "bigint", source="path")]
+    lake = make(plan("drafted", columns, path_pattern="day={day:int}/**", contracted=False))
+    lake.put("day=3/a.csv", "id\n1\n")
+    lake.run()
+    lake.put("day=4/b.csv", "id\n2\n")
+    lake.put("day=unknown/c.csv", "id\n3\n")
+    lake.put("d.csv", "id\n4\n")
+    report = lake.run()
+    assert [o for o, *_ in outcomes(report)] == ["PROMOTED", "PROMOTED", "PROMOTED"]
+    assert lake.rows("id", "day") == [(1, 3), (2, 4), (3, None), (4, None)]
+
+
 def test_a_rerun_of_the_same_rows_has_the_same_hash(make: MakeLake) -> None:
     lake = make(plan("hashes", COLUMNS))
     lake.put("a.csv", "id,amount,day\n1,2.50,2013-02-28\n1,,2013-02-28\n")
