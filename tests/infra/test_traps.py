@@ -72,6 +72,19 @@ def test_the_function_that_calls_itself_is_not_taken_for_a_runaway_loop() -> Non
     assert resource("ReconcileFunction").properties["RecursiveLoop"] == "Allow"
 
 
+def test_bronze_may_make_a_table_anew_in_its_own_database_only() -> None:
+    """A contract with another path pattern has other partition keys, and no update changes those."""
+    [managed] = [
+        s
+        for r, s in statements()
+        if r.name == "BronzeFunctionRole" and "glue:DeleteTable" in listed(s["Action"])
+    ]
+    assert {"glue:DeleteTable", "glue:CreateTable"} <= set(managed["Action"])
+    places = [text(each).partition("${AWS::AccountId}:")[2] for each in listed(managed["Resource"])]
+    database = "${Catalog.Outputs.BronzeDatabaseName}"
+    assert sorted(places) == ["catalog", f"database/{database}", f"table/{database}/*"]
+
+
 # --- Events ------------------------------------------------------------------------------------
 
 
