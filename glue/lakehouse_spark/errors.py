@@ -8,6 +8,7 @@ JobError
 ├── StillChanging     files changed again and again while they were read
 ├── ModelBroken       a Gold model's result is not what its header promises
 ├── RefreshFailed     some models of a refresh run could not be refreshed
+├── MaintenanceFailed some tables of a maintenance run could not be maintained
 └── JobFailed         what the job raises at its end, after failure.json was written
 """
 
@@ -44,6 +45,10 @@ class ModelBroken(JobError):  # noqa: N818 - named after what happened
 
 class RefreshFailed(JobError):  # noqa: N818 - named after what happened
     """Some models of a refresh run could not be refreshed; the report says which and why."""
+
+
+class MaintenanceFailed(JobError):  # noqa: N818 - named after what happened
+    """Some tables of a maintenance run could not be maintained; the report says which and why."""
 
 
 class JobFailed(JobError):  # noqa: N818 - named after what happened
