@@ -86,8 +86,10 @@ class Watch:
 
     # --- the two things to wait for -----------------------------------------------------------
 
-    def until_files_are_through(self, files: Sequence[File], timeout_seconds: float) -> list[Item]:
-        """Wait until these files have left the way, and Gold has seen them. Returns their ledger items.
+    def until_files_are_through(
+        self, files: Sequence[File], timeout_seconds: float, *, gold: bool = True
+    ) -> list[Item]:
+        """Wait until these files have left the way, and ``gold`` has seen them. Returns their ledger items.
 
         Raises ``TimedOutError``, and ``CommandError`` when a writer is HELD on the way.
         """
@@ -96,11 +98,12 @@ class Watch:
         writers = [promote_writer(dataset) for dataset in datasets]
         self._wait(
             lambda: self._files_done() and self._runs_over(writers),
-            [*writers, REFRESH_WRITER],
+            [*writers, REFRESH_WRITER] if gold else writers,
             timeout_seconds,
         )
-        arrivals = self._lease(REFRESH_WRITER).arrivals
-        self._wait(lambda: self._refreshed(arrivals), [REFRESH_WRITER], timeout_seconds)
+        if gold:
+            arrivals = self._lease(REFRESH_WRITER).arrivals
+            self._wait(lambda: self._refreshed(arrivals), [REFRESH_WRITER], timeout_seconds)
         return [item for item in self._items.values() if item is not None]
 
     def until_at_rest(self, timeout_seconds: float) -> None:

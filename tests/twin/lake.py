@@ -128,16 +128,21 @@ class TwinLake:
             },
         }
 
-    def settle(self, files: Iterable[File], seconds: float = SETTLE_SECONDS) -> dict[str, Item]:
-        """Wait until these files are through and Gold has seen them; returns their ledger items by key."""
+    def settle(
+        self, files: Iterable[File], seconds: float = SETTLE_SECONDS, *, gold: bool = True
+    ) -> dict[str, Item]:
+        """Wait until these files are through and ``gold`` has seen them; returns their ledger items by key.
+
+        A test that does not look at Gold does not wait for it: several files then share a refresh.
+        """
         watch = Watch(self.cli, self.core.ledger, self.steps.append)
-        items = watch.until_files_are_through(list(files), seconds)
+        items = watch.until_files_are_through(list(files), seconds, gold=gold)
         return {item["key"]: item for item in items}
 
-    def land(self, key: str, body: bytes | str) -> Item:
+    def land(self, key: str, body: bytes | str, *, gold: bool = True) -> Item:
         """Put one file and wait for it; returns its ledger item."""
         file = self.put(key, body)
-        return self.settle([file])[key]
+        return self.settle([file], gold=gold)[key]
 
     def rest(self, seconds: float = SETTLE_SECONDS) -> None:
         """Wait until no writer has anything to do."""

@@ -17,12 +17,12 @@ def numbers(lake: TwinLake, year: int, month: int) -> dict[int, int]:
 
 def test_peer_01_the_same_event_three_times_lands_once(lake: TwinLake) -> None:
     file = lake.put(flights_key(2014, 1, "thrice"), flights_file(2014, 1, [1, 2, 3]))
-    lake.settle([file])
+    lake.settle([file], gold=False)
     runs = len(lake.runs("promote:flights"))
     for _ in range(3):
         lake.announce(file)
     marker = lake.put(flights_key(2014, 2, "after"), flights_file(2014, 2, [9]))
-    lake.settle([marker])
+    lake.settle([marker], gold=False)
     assert numbers(lake, 2014, 1) == {1: 1, 2: 1, 3: 1}
     assert lake.states("flights")[file[1]] == ["PROMOTED"]
     assert len(lake.runs("promote:flights")) == runs + 1, "a known file started a run"
@@ -34,7 +34,7 @@ def test_peer_02_the_second_version_announced_before_the_first(lake: TwinLake) -
         first = lake.put(key, flights_file(2014, 3, [1, 2]))
         second = lake.put(key, flights_file(2014, 3, [2, 3]))
         lake.announce(second, first, sequencers=["0062", "0061"])
-        lake.settle([first, second])
+        lake.settle([first, second], gold=False)
     assert numbers(lake, 2014, 3) == {2: 1, 3: 1}
     assert lake.state(first) == "SUPERSEDED"
     assert lake.state(second) == "PROMOTED"
@@ -47,7 +47,7 @@ def test_both_versions_in_one_batch(lake: TwinLake) -> None:
         second = lake.put(key, flights_file(2014, 4, [3]))
         events = [lake.event(first, "0061"), lake.event(second, "0062")]
         lake.deliver(events)
-        lake.settle([first, second])
+        lake.settle([first, second], gold=False)
     assert numbers(lake, 2014, 4) == {3: 1}
     assert lake.states("flights")[key] == ["PROMOTED", "SUPERSEDED"]
 
@@ -57,7 +57,7 @@ def test_the_second_version_while_the_first_runs(lake: TwinLake) -> None:
     first = lake.put(key, flights_file(2014, 5, [1, 2]))
     lake.until_claimed(first)
     second = lake.put(key, flights_file(2014, 5, [2, 3]))
-    lake.settle([first, second])
+    lake.settle([first, second], gold=False)
     assert numbers(lake, 2014, 5) == {2: 1, 3: 1}
     assert "PROMOTED" in lake.states("flights")[key]
 
@@ -67,7 +67,7 @@ def test_peer_03_two_datasets_in_one_batch_are_two_executions(lake: TwinLake) ->
         flights = lake.put(flights_key(2014, 6, "pair"), flights_file(2014, 6, [1]))
         airline = lake.put("airlines/pair.csv", "carrier,name\nQ1,Pair Airlines\n")
         lake.deliver([lake.event(flights), lake.event(airline)])
-        items = lake.settle([flights, airline])
+        items = lake.settle([flights, airline], gold=False)
     for dataset, key in (("flights", flights[1]), ("airlines", airline[1])):
         assert items[key]["state"] == "PROMOTED"
         assert items[key]["run_id"].startswith(f"{dataset}-")
@@ -81,7 +81,7 @@ def test_peer_04_every_record_of_an_event_is_handled(lake: TwinLake) -> None:
         ]
         records = [lake.notification_record(file) for file in files]
         lake.deliver([{"Records": records}])
-        lake.settle(files)
+        lake.settle(files, gold=False)
     assert numbers(lake, 2014, 7) == {1: 1, 2: 1, 3: 1}
 
 
@@ -90,7 +90,7 @@ def test_peer_09_fifty_files_at_once_make_at_most_three_runs(lake: TwinLake) -> 
     files = lake.put_all(
         [(flights_key(2014, 8, f"burst-{i:02d}"), flights_file(2014, 8, [100 + i])) for i in range(50)]
     )
-    items = lake.settle(files)
+    items = lake.settle(files, gold=False)
     assert {item["state"] for item in items.values()} == {"PROMOTED"}
     assert numbers(lake, 2014, 8) == {100 + i: 1 for i in range(50)}
     assert len(lake.runs("promote:flights")) - before <= 3
@@ -102,7 +102,7 @@ def test_peer_12_keys_with_every_kind_of_character(lake: TwinLake) -> None:
     files = lake.put_all(
         [(flights_key(2014, 9, name), flights_file(2014, 9, [i + 1])) for i, name in enumerate(names)]
     )
-    items = lake.settle(files)
+    items = lake.settle(files, gold=False)
     assert {key: item["state"] for key, item in items.items()} == {key: "PROMOTED" for _, key, _ in files}
     assert numbers(lake, 2014, 9) == {i + 1: 1 for i in range(len(names))}
 
@@ -118,7 +118,7 @@ def test_splits_and_orders_of_the_same_files_give_the_same_tables(lake: TwinLake
         random.Random(7).shuffle(order)
         for file in order:
             lake.announce(file)
-            lake.settle([file])
+            lake.settle([file], gold=False)
     names = dict(lake.query("SELECT carrier, name FROM airlines WHERE carrier LIKE 'X%'"))
     assert names == {"X0": "First 0", "X1": "First 1", "X2": "First 2", "X3": "First 3", "XX": "File 3"}
     bad = [row for row in lake.quarantined("airlines", "_source_key") if "split-" in row[0]]

@@ -9,7 +9,9 @@ from tests.twin.lake import TwinLake
 
 
 def test_an_unknown_dataset_is_crawled_and_lands_whole(lake: TwinLake) -> None:
-    item = lake.land("sensors/day=2026-01-01/a.csv", "id,reading,place\n1,2.5,north\n2,3.75,south\n")
+    item = lake.land(
+        "sensors/day=2026-01-01/a.csv", "id,reading,place\n1,2.5,north\n2,3.75,south\n", gold=False
+    )
     assert (item["state"], item["silver_rows"]) == ("PROMOTED", 2)
     assert lake.query("SELECT id, reading, place FROM sensors ORDER BY id") == [
         [1, 2.5, "north"],
@@ -24,7 +26,7 @@ def test_an_unknown_dataset_is_crawled_and_lands_whole(lake: TwinLake) -> None:
 
 
 def test_its_draft_contract_passes_check(lake: TwinLake, tmp_path: Path) -> None:
-    lake.land("sensors/day=2026-01-02/b.csv", "id,reading,place\n3,4.5,east\n")
+    lake.land("sensors/day=2026-01-02/b.csv", "id,reading,place\n3,4.5,east\n", gold=False)
     draft = lake.operations_text("drafts/sensors/contract.yaml")
     for folder in ("contracts", "models"):
         (tmp_path / folder).mkdir()
