@@ -19,7 +19,7 @@ class FakeAthena:
         columns: list[tuple[str, str]],
         state: str = "SUCCEEDED",
         statement: str = "DML",
-        running_polls: int = 1,
+        running_polls: int = 0,
     ) -> None:
         self.rows, self.columns, self.state, self.statement = rows, columns, state, statement
         self.running_polls = running_polls
@@ -52,7 +52,7 @@ class FakeAthena:
 
     def _pages(self, QueryExecutionId: str) -> list[dict[str, Any]]:  # noqa: N803
         info = [{"Name": n, "Type": t} for n, t in self.columns]
-        header = [[n for n, _ in self.columns]] if self.statement == "DML" else []
+        header: list[list[str | None]] = [[n for n, _ in self.columns]] if self.statement == "DML" else []
         data = [
             {"Data": [{} if v is None else {"VarCharValue": v} for v in row]} for row in [*header, *self.rows]
         ]
@@ -73,6 +73,7 @@ TYPES = [
 
 def test_rows_come_as_python_values_over_all_pages() -> None:
     client = FakeAthena([["UA", "58665", "12.5", "1.50", "true"], [None, None, None, None, "false"]], TYPES)
+    client.running_polls = 1
     found = athena.run(fake_lake(athena=client), "select 1")
     assert found.rows == [["UA", 58665, 12.5, Decimal("1.50"), True], [None, None, None, None, False]]
     assert found.columns == ["carrier", "flights", "mean", "exact", "on"]

@@ -582,7 +582,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: [", "contracts/orders.yaml: line 1, column 5: cannot be read as YAML"),
+        ("a: [", "contracts/orders.yaml: line 2, column 1: cannot be read as YAML"),
         ("- a\n", "contracts/orders.yaml: is no mapping of names to values"),
         (
             "id: x\nid: y\n",

@@ -109,7 +109,7 @@ def answers() -> Iterator[SimpleNamespace]:
             """Say nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield SimpleNamespace(received=received, url=f"http://127.0.0.1:{server.server_port}/answer")
     server.shutdown()
     server.server_close()
