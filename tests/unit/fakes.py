@@ -218,6 +218,7 @@ class FakeJobs:
 
     faults: Faults
     known: dict[str, list[JobRun]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
     stubborn: bool = False
 
     def add(self, run_id: str, state: str, error: str = "") -> None:
@@ -225,6 +226,7 @@ class FakeJobs:
 
     def runs(self, job_name: str, run_id: str, since: datetime) -> list[JobRun]:
         assert job_name in {"lake-dev-silver", "lake-dev-gold", "lake-dev-maintain"}
+        self.asked.append(job_name)
         return list(self.known.get(run_id, []))
 
     def stop(self, job_name: str, job_run_ids: list[str]) -> None:

@@ -33,11 +33,11 @@ def landed() -> World:
     return world
 
 
-def at_work(world: World, key: str = "flights/b.csv") -> RunRequest:
-    """A promote run of flights that has claimed its file."""
-    world.put(version(key))
+def at_work(world: World, busy: str = "") -> RunRequest:
+    """A promote run of flights that has claimed its file. ``busy`` is a run of another writer."""
+    world.put(version("flights/b.csv"))
     world.deliver()
-    (run_id,) = world.lake.executions.running()
+    (run_id,) = (run_id for run_id in world.lake.executions.running() if run_id != busy)
     request = RunRequest.model_validate(world.lake.executions.requests[run_id])
     claim.claim(world.lake, request)
     return request
@@ -193,17 +193,18 @@ def test_files_that_arrive_during_maintenance_are_taken_after_it_without_a_sweep
     assert set(world.silver()) == {"flights/a.csv@v1", "flights/b.csv@v1"}
 
 
-def test_silver_that_changes_before_or_during_the_maintenance_of_gold_is_seen_without_a_sweep():
+@pytest.mark.parametrize("late", [False, True], ids=["before", "during"])
+def test_silver_that_changes_before_or_during_the_maintenance_of_gold_is_seen_without_a_sweep(late: bool):
     """Maintenance sees to no arrivals, so confirming it must not count them as seen to."""
     world = landed()
     world.ask("refresh")
-    writers.wake(world.lake, "refresh", 1)
-    (run_id,) = world.lake.executions.running()
-    plan.plan(world.lake, RunRequest.model_validate(world.lake.executions.requests[run_id]))
-    world.put(version("flights/b.csv"))
-    world.deliver()
+    maintenance = lease(world, "refresh").run_id
+    promote = at_work(world, busy=maintenance).run_id
+    if late:
+        plan.plan(world.lake, RunRequest.model_validate(world.lake.executions.requests[maintenance]))
+    world.execute(promote)
     world.work()
-    assert world.kinds().count("refresh refresh") == 1
+    assert world.kinds() == ["promote promote:flights", "maintain refresh", "refresh refresh"]
     assert world.gold() == world.silver() == {"flights/a.csv@v1": 10, "flights/b.csv@v1": 10}
 
 
@@ -424,6 +425,7 @@ def test_recovery_stops_the_maintenance_job_and_lets_the_run_do_nothing_more():
     world.lake.executions.end(run_id, "ABORTED")
     assert sweep.sweep(world.lake).recovered == [run_id]
     assert world.lake.jobs.known[run_id][0].state == "STOPPED"
+    assert set(world.lake.jobs.asked) == {"lake-dev-maintain"}
     assert lease(world).state == "FREE"
     with pytest.raises(StaleRun):
         plan.plan(world.lake, request)
