@@ -154,6 +154,15 @@ def test_runs_come_newest_first_over_all_writers(run: Run, ledger: FakeLedger) -
     assert run("runs", "nope")[0] == 3
 
 
+def test_runs_say_which_of_them_were_maintenance(run: Run, ledger: FakeLedger) -> None:
+    fill(ledger)
+    ledger.has_run("refresh", "refresh-2", state="SUCCEEDED", kind="maintain", tables=6, files_before=84)
+    _, out, _ = run("runs", "gold")
+    lines = [line.split("│") for line in out.splitlines()]
+    words = [" ".join(cell.split()) for line in lines for cell in line]
+    assert any(text.startswith("refresh-2 gold maintain SUCCEEDED") for text in words), words
+
+
 # --- put --------------------------------------------------------------------------------------
 
 

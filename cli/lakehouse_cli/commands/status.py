@@ -172,6 +172,7 @@ def runs(
         (
             run["run_id"],
             label(run["writer"]),
+            run.get("kind"),
             run["state"],
             moment(run.get("started_at")),
             took(run),
@@ -179,7 +180,7 @@ def runs(
         )
         for run in found
     ]
-    columns = ["run", "name", "state", "started", "took", "outcome"]
+    columns = ["run", "name", "kind", "state", "started", "took", "outcome"]
     output.stdout().print(output.table(None, columns, rows, right=["took"]))
 
 
