@@ -19,6 +19,7 @@ from twin.context import Context
 from twin.errors import RefusedError
 
 JsonObject = dict[str, Any]
+TABLE = "AWS::DynamoDB::GlobalTable"
 
 
 def install(app: ModuleType, context: Context) -> None:
@@ -46,10 +47,9 @@ def install(app: ModuleType, context: Context) -> None:
     )
     nested.install(app, provisioners)
     _change(provisioners, "AWS::S3::Bucket", delete=_delete_bucket)
-    for resource_type in ("AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable"):
-        _change(provisioners, resource_type, delete=_delete_table)
-        create = provisioners._RESOURCE_HANDLERS[resource_type]["create"]
-        _change(provisioners, resource_type, create=functools.partial(_create_table, create))
+    hooks.require(provisioners, "_RESOURCE_HANDLERS")
+    create = provisioners._RESOURCE_HANDLERS[TABLE]["create"]
+    _change(provisioners, TABLE, create=functools.partial(_create_table, create), delete=_delete_table)
     for resource_type, apply in APPLIED.items():
         _apply_after(provisioners, resource_type, functools.partial(apply, context))
 

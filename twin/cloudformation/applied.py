@@ -106,18 +106,6 @@ def global_table(context: Context, name: str, properties: JsonObject) -> None:
         context.admin_client("dynamodb").tag_resource(ResourceArn=arn, Tags=tags)
 
 
-def function(context: Context, name: str, properties: JsonObject) -> None:
-    """Reserved concurrency and the dead-letter target of a Lambda function."""
-    client = context.admin_client("lambda")
-    if "ReservedConcurrentExecutions" in properties:
-        reserved = int(properties["ReservedConcurrentExecutions"])
-        client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
-    if "DeadLetterConfig" in properties:
-        client.update_function_configuration(
-            FunctionName=name, DeadLetterConfig=properties["DeadLetterConfig"]
-        )
-
-
 def topic(context: Context, arn: str, properties: JsonObject) -> None:
     """The key of an SNS topic, and the limit of the policy a topic has by default."""
     from ministack.services import sns
@@ -163,9 +151,7 @@ def state_machine(_context: Context, arn: str, properties: JsonObject) -> None:
 
 APPLIED: dict[str, Callable[[Context, str, JsonObject], None]] = {
     "AWS::S3::Bucket": bucket,
-    "AWS::DynamoDB::Table": table,
     "AWS::DynamoDB::GlobalTable": global_table,
-    "AWS::Lambda::Function": function,
     "AWS::SNS::Topic": topic,
     "AWS::Glue::Job": glue_job,
     "AWS::StepFunctions::StateMachine": state_machine,

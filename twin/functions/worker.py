@@ -45,6 +45,7 @@ def run() -> None:
     """Answer invocations until the twin closes the pipe."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever the function prints, in whatever way, is log output
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)  # line by line, before the answer
     logging.basicConfig(stream=sys.stderr, format="[%(levelname)s]\t%(asctime)s\t%(message)s")
     start = json.loads(sys.stdin.readline())
     sys.path[:0] = start["path"]
