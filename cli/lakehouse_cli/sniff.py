@@ -17,7 +17,8 @@ import duckdb
 import yaml
 import zstandard
 
-from lakehouse.draft import FormatType, Sketch, SketchColumn, column_name, draft_contract
+from lakehouse.draft import FormatType, Sketch, SketchColumn, draft_contract
+from lakehouse.words import column_name
 from lakehouse_cli.errors import CommandError, UsageError
 from lakehouse_cli.upload import hive_folders
 

@@ -13,7 +13,8 @@ from typing import Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lakehouse import words
-from lakehouse_spark.errors import JobError
+from lakehouse_spark.errors import JobError, JobFailed
+from lakehouse_spark.objects import Objects
 
 ENVIRONMENT_WORDS: Final = (
     "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "AuthorizationHeaderMalformed",
@@ -42,6 +43,13 @@ def failure_of(run_id: str, step: str, error: BaseException) -> words.Failure:
         "error": type(error).__name__,
         "message": f"{step}: {_safe_text(error, found)}",
     }
+
+
+def told(operations: Objects, report_key: str, run_id: str, step: str, error: BaseException) -> JobFailed:
+    """Lay ``failure.json`` beside where the report would lie; returns what the job ends with."""
+    failure = failure_of(run_id, step, error)
+    operations.put_json(report_key.rpartition("/")[0] + "/" + words.FAILURE_FILE, failure)
+    return JobFailed(f"{failure['failure_class']}: {failure['error']}: {failure['message']}")
 
 
 def is_environment(error: BaseException) -> bool:

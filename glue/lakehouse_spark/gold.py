@@ -20,8 +20,8 @@ from pyspark.errors import AnalysisException, PySparkException
 
 from lakehouse import words
 from lakehouse_spark import gold_changes, gold_frame, gold_scope, gold_table, publish
-from lakehouse_spark.errors import JobError, JobFailed, ModelBroken, RefreshFailed
-from lakehouse_spark.failure import failure_of, found_words
+from lakehouse_spark.errors import JobError, ModelBroken, RefreshFailed
+from lakehouse_spark.failure import found_words, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,9 +80,7 @@ def refresh(spark: SparkSession, job: Job, operations: Objects) -> GoldReport:
         save = partial(operations.put_json, job.report_key)
         return Refresh(spark, job.run_id, job.lake, job.report_key, save, previous).run(plans)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is written down, and raised without its values
-        failure = failure_of(job.run_id, "refresh", error)
-        operations.put_json(job.report_key.rpartition("/")[0] + "/" + words.FAILURE_FILE, failure)
-        raise JobFailed(f"{failure['failure_class']}: {failure['error']}: {failure['message']}") from None
+        raise told(operations, job.report_key, job.run_id, "refresh", error) from None
 
 
 class Waiting(Exception):  # noqa: N818 - no error: the model's turn has not come

@@ -19,8 +19,8 @@ from pyspark.errors import PySparkException
 
 from lakehouse import words
 from lakehouse_spark import gold_table, publish
-from lakehouse_spark.errors import JobError, JobFailed, MaintenanceFailed
-from lakehouse_spark.failure import failure_of
+from lakehouse_spark.errors import JobError, MaintenanceFailed
+from lakehouse_spark.failure import failure_of, told
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -66,9 +66,7 @@ def maintain(spark: SparkSession, job: Job, operations: Objects) -> MaintenanceR
         operations.put_json(job.report_key, report)
         _require_all(report)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is written down, and raised without its values
-        failure = failure_of(job.run_id, "maintain", error)
-        operations.put_json(job.report_key.rpartition("/")[0] + "/" + words.FAILURE_FILE, failure)
-        raise JobFailed(f"{failure['failure_class']}: {failure['error']}: {failure['message']}") from None
+        raise told(operations, job.report_key, job.run_id, "maintain", error) from None
     return report
 
 

@@ -19,7 +19,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from lakehouse import words
 from lakehouse_spark.cast import as_text, literal, literals, quoted, without_tokens
 from lakehouse_spark.preflight import Fields, Shape, Source
-from lakehouse_spark.schema import Column, normal_name, places_of, unknown_fields
+from lakehouse_spark.schema import Column, column_name_sql, places_of, unknown_fields
 from lakehouse_spark.session import SPLIT_BYTES
 
 NO_GLOB: Final = ("__globPaths__", "false")
@@ -35,7 +35,6 @@ _INDEX: Final = "(monotonically_increasing_id() & 8589934591L)"
 _PLAIN_ROW: Final = f"_metadata.file_block_start + {_INDEX}"
 # A compressed split can hold more rows than it has bytes: its number, not its place, leads.
 _PACKED_ROW: Final = f"shiftleft(_metadata.file_block_start div {SPLIT_BYTES}, 40) + {_INDEX}"
-_NORMAL: Final = "trim(BOTH '_' FROM regexp_replace(lower(trim({})), '[^a-z0-9_]+', '_'))"
 _EXACT_DIGITS: Final = 15
 """Significant digits that a double surely keeps; Spark's JSON parser reads fractions as doubles."""
 
@@ -263,10 +262,8 @@ def _other_than(names: list[str]) -> str:
 def _json_text(column: Column, plan: words.DatasetPlan, shape: Shape) -> tuple[str, str]:
     if column.source == "path":
         return _path_text(column)
-    name = literal(column.source_name)
-    alike = (
-        f"filter(map_keys(__other), k -> {_NORMAL.format('k')} = {literal(normal_name(column.source_name))})"
-    )
+    name, normal = literal(column.source_name), literal(words.column_name(column.source_name))
+    alike = f"filter(map_keys(__other), k -> {column_name_sql('k')} = {normal})"
     near = f"CASE WHEN size(__other) > 0 THEN try_element_at(__other, try_element_at({alike}, 1)) END"
     text = f"coalesce(try_element_at(__map, {name}), {near})"
     if column.type.startswith("decimal("):
@@ -286,8 +283,8 @@ def _exact_decimal(text: str, column: Column, shape: Shape) -> str:
 
 
 def _unknown_keys(columns: Sequence[Column]) -> str:
-    known = literals(sorted({normal_name(column.source_name) for column in columns}))
-    return f"map_filter(__other, (k, v) -> {_NORMAL.format('k')} NOT IN ({known}))" if known else "__other"
+    known = literals(sorted({words.column_name(column.source_name) for column in columns}))
+    return f"map_filter(__other, (k, v) -> {column_name_sql('k')} NOT IN ({known}))" if known else "__other"
 
 
 # --- Where a row is from ----------------------------------------------------------------------

@@ -4,7 +4,6 @@ these files.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +12,6 @@ from lakehouse import words
 from lakehouse_spark.preflight import Fields
 
 MAX_COLUMNS: Final = 1000
-_MAX_NAME: Final = 128
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def new_columns(known: list[Column], groups: Iterable[Fields]) -> list[Column]:
     found: dict[str, Column] = {}
     for fields in groups:
         for name, kind in unknown_fields(known, fields):
-            normal = normal_name(name)
+            normal = words.column_name(name)
             column = Column(normal, kind, "file", normal, matches_loosely=True)
             known_type = found.setdefault(normal, column).type
             if known_type != kind:
@@ -84,13 +82,14 @@ def places_of(column: Column, fields: Fields) -> list[int]:
     folded = [place for place, (name, _) in enumerate(fields) if name.casefold() == wanted.casefold()]
     if exact or folded or not column.matches_loosely:
         return (exact or folded)[:1]
-    return [place for place, (name, _) in enumerate(fields) if normal_name(name) == wanted][:1]
+    return [place for place, (name, _) in enumerate(fields) if words.column_name(name) == wanted][:1]
 
 
-def normal_name(name: str) -> str:
-    """A field's name as a column's: lower case letters, digits and underscores, never like one of our own."""
-    plain = re.sub(r"[^a-z0-9_]+", "_", name.strip().lower()).strip("_")[:_MAX_NAME]
-    return plain if re.match(r"[a-z]", plain) else f"c_{plain}" if plain else "c"
+def column_name_sql(name: str) -> str:
+    """SQL: what ``words.column_name`` makes of a field's name, itself given as SQL."""
+    plain = f"trim(BOTH '_' FROM regexp_replace(lower({name}), '[^a-z0-9_]+', '_'))"
+    cut = f"left({plain}, {words.MAX_COLUMN_NAME})"
+    return f"regexp_replace(regexp_replace({cut}, '^(?=[^a-z])', 'c_'), '^$', 'c')"
 
 
 def keeps_rescued(plan: words.DatasetPlan) -> bool:

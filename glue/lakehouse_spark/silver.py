@@ -20,8 +20,8 @@ from pyspark.sql import DataFrame, SparkSession
 from lakehouse import words
 from lakehouse_spark import publish, silver_quarantine, silver_write
 from lakehouse_spark.choose import changed_files
-from lakehouse_spark.errors import JobFailed, StillChanging
-from lakehouse_spark.failure import failure_of
+from lakehouse_spark.errors import StillChanging
+from lakehouse_spark.failure import told
 from lakehouse_spark.objects import Objects
 from lakehouse_spark.silver_read import choose, empty_staged, read
 from lakehouse_spark.silver_report import MARKER_GROUP, report
@@ -44,9 +44,7 @@ def promote(spark: SparkSession, job: Job, bronze: Objects, operations: Objects)
         done = _promote(run)
         empty_staged(run)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is written down, and raised without its values
-        failure = failure_of(job.run_id, meter.step, error)
-        operations.put_json(job.folder + words.FAILURE_FILE, failure)
-        raise JobFailed(f"{failure['failure_class']}: {failure['error']}: {failure['message']}") from None
+        raise told(operations, job.report_key, job.run_id, meter.step, error) from None
     finally:
         spark.catalog.clearCache()
     return done

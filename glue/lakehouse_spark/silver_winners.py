@@ -13,7 +13,7 @@ from lakehouse import words
 from lakehouse_spark import order, publish
 from lakehouse_spark.cast import literals, quoted
 from lakehouse_spark.parse import RAW, UNKNOWN
-from lakehouse_spark.schema import Column, normal_name
+from lakehouse_spark.schema import Column
 from lakehouse_spark.silver_run import Run
 
 SMALL_BATCH_BYTES: Final = 64 * 1024 * 1024
@@ -75,7 +75,7 @@ def _with_new_fields(run: Run, frame: DataFrame) -> tuple[DataFrame, list[Column
         return frame, columns
     by_name: dict[str, list[str]] = {}
     for name in sorted(set().union(*(run.files.tallies[source_id].fields for source_id in run.files.live))):
-        by_name.setdefault(normal_name(name), []).append(name)
+        by_name.setdefault(words.column_name(name), []).append(name)
     for name, keys in by_name.items():
         values = (f"try_element_at({UNKNOWN}, {literals([key])})" for key in keys)
         frame = frame.withColumn(name, functions.expr(f"coalesce({', '.join(values)})"))

@@ -110,6 +110,16 @@ def test_evolve_adds_the_fields_of_json_rows(make: MakeLake) -> None:
     assert lake.rows("id", "new_field")[-1] == (4, "x")
 
 
+def test_fields_of_odd_names_find_their_columns_again(make: MakeLake) -> None:
+    lake = make(plan("odd", [column("id", "int", required=True)], format={"type": "jsonl"}))
+    for number in (1, 2):
+        lake.put(
+            f"{number}.json", f'{{"id": {number}, "1st": "a{number}", "%": "b{number}", "_x": "c{number}"}}\n'
+        )
+        lake.run()
+    assert lake.rows("id", "c_1st", "c", "x") == [(1, "a1", "b1", "c1"), (2, "a2", "b2", "c2")]
+
+
 def test_rescue_keeps_what_is_unknown_or_mistyped(make: MakeLake) -> None:
     columns = [column("id", "int", required=True), column("n", "int")]
     lake = make(plan("rescued", columns, evolution="rescue"))

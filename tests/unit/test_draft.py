@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from lakehouse.contracts import compile_contract
-from lakehouse.draft import column_name, draft_contract, draft_plan, sketch, sketch_of_table, unique_names
+from lakehouse.draft import draft_contract, draft_plan, sketch, sketch_of_table, unique_names
 from lakehouse.errors import SchemaNotFound
-from lakehouse.words import PlanColumn
+from lakehouse.words import PlanColumn, column_name
 
 FIELDS = ("name", "type", "source", "source_name")
 

@@ -79,7 +79,7 @@ def spark_type(text: str) -> str:
 
 def _nested_type(compact: str) -> str:
     outer, inner = compact[:-1].split("<", 1)
-    parts = _split(inner)
+    parts = split_types(inner)
     if outer.lower() == "array" and len(parts) == 1:
         return f"array<{spark_type(parts[0])}>"
     if outer.lower() == "map" and len(parts) == 2:  # noqa: PLR2004 - key and value
@@ -90,8 +90,8 @@ def _nested_type(compact: str) -> str:
     return "struct<" + ",".join(f"{field[1]}:{spark_type(field[2])}" for field in fields if field) + ">"
 
 
-def _split(inner: str) -> list[str]:
-    """Split at the commas that stand outside of brackets."""
+def split_types(inner: str) -> list[str]:
+    """Split what stands inside of a nested type at the commas that stand outside of brackets."""
     parts, depth = [""], 0
     for character in inner:
         depth += (character in "<(") - (character in ">)")

@@ -12,14 +12,13 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from .column_types import INTEGER_TYPES, REAL_TYPES, TIME_TYPES, UnknownType, family, spark_type
+from .column_types import INTEGER_TYPES, REAL_TYPES, TIME_TYPES, UnknownType, family, spark_type, split_types
 from .errors import SchemaNotFound
 from .plans import PLAN_VERSION, content_hash
-from .words import DatasetPlan, FileFormat, PlanColumn
+from .words import MAX_COLUMN_NAME, DatasetPlan, FileFormat, PlanColumn, column_name
 
 FormatType = Literal["csv", "jsonl", "json", "parquet"]
 
-_MAX_NAME: Final = 128
 _CLASSIFICATIONS: Final[dict[str, FormatType]] = {"csv": "csv", "json": "jsonl", "parquet": "parquet"}
 _WIDENED: Final = {"tinyint": "int", "smallint": "int", "varchar": "string", "char": "string"}
 _TEXT_WIDENED: Final = {"int": "bigint", "float": "double", "timestamp": "timestamp_ntz", "binary": "string"}
@@ -110,14 +109,7 @@ def _array_fields(fields: list[tuple[str, str]]) -> list[tuple[str, str]] | None
 
 
 def _struct_fields(inner: str) -> list[tuple[str, str]]:
-    parts, depth = [""], 0
-    for character in inner:
-        depth += (character in "<(") - (character in ">)")
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    named = [part.partition(":") for part in parts]
+    named = [part.partition(":") for part in split_types(inner)]
     return [(name, kind) for name, _, kind in named]
 
 
@@ -210,19 +202,13 @@ def _columns(found: Sketch) -> list[PlanColumn]:
     ]
 
 
-def column_name(field: str) -> str:
-    """A field's name as a column's: lower case letters, digits, underscores, never like one of our own."""
-    plain = re.sub(r"[^a-z0-9_]+", "_", field.strip().lower()).strip("_")[:_MAX_NAME]
-    return plain if re.match(r"[a-z]", plain) else f"c_{plain}" if plain else "c"
-
-
 def unique_names(fields: Iterable[str]) -> list[str]:
     """Column names of the fields; where two become the same, the later ones get a number."""
     names: list[str] = []
     for field in fields:
         name, number = column_name(field), 2
         while name in names:
-            name, number = f"{column_name(field)[: _MAX_NAME - 4]}_{number}", number + 1
+            name, number = f"{column_name(field)[: MAX_COLUMN_NAME - 4]}_{number}", number + 1
         names.append(name)
     return names
 

@@ -52,6 +52,15 @@ def source_version_id(last_modified: str, key: str, version_id: str) -> str:
     return f"{last_modified}.{path.encode()[:64].hex()}.{digest}"
 
 
+MAX_COLUMN_NAME: Final = 128
+
+
+def column_name(field: str) -> str:
+    """A field's name as a column's: lower case letters, digits, underscores, never like one of our own."""
+    plain = re.sub(r"[^a-z0-9_]+", "_", field.strip().lower()).strip("_")[:MAX_COLUMN_NAME]
+    return plain if re.match(r"[a-z]", plain) else f"c_{plain}" if plain else "c"
+
+
 _PATH_TOKEN: Final = re.compile(
     r"\{(?P<name>[a-z][a-z0-9_]*)(?::(?P<kind>int|date|string))?\}|(?P<stars>\*\*?)|(?P<text>[^*{]+)"
 )
