@@ -174,5 +174,5 @@ def unreachable(error: Exception, root: Path) -> AccessError | NotFoundError:
     if isinstance(error, NoCredentialsError):
         return AccessError(f"There are no AWS credentials in the environment or the profile.{hint}")
     if isinstance(error, NoRegionError):
-        return AccessError(f"No region is set: export AWS_REGION, or choose a profile.{hint}")
+        return AccessError(f"No region is set: export AWS_DEFAULT_REGION, or choose a profile.{hint}")
     return NotFoundError(f"{str(error).rstrip('.')}. Is it running, and is the network there?{hint}")

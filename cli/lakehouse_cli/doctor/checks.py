@@ -138,7 +138,7 @@ def region(account: Account, deployment: Deployment) -> Findings:
     if account.region_enabled(deployment.region):
         yield Finding("region", "ok", f"{deployment.region} is enabled.")
     else:
-        do = "Enable it (Account, AWS Regions), or choose another: AWS_REGION."
+        do = "Enable it (Account, AWS Regions), or choose another: AWS_DEFAULT_REGION."
         yield Finding("region", "problem", f"{deployment.region} is no region this account may use.", do)
 
 
