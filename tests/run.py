@@ -20,6 +20,8 @@ TIERS = {
     "spark": "the jobs' transforms on local Spark and Iceberg",
     "twin": "the deployed template, end to end",
 }
+# Many short tests that share nothing: two processes need about two thirds of the time of one.
+SPREAD = {"unit": ["-n", "auto", "--maxprocesses=4", "--dist=worksteal"]}
 # Nothing a person has configured for AWS may reach a test, and the twin brings its own certificate.
 DROPPED_PREFIXES = ("AWS_", "LAKEHOUSE_STACK", "LAKEHOUSE_TWIN")
 DROPPED = {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
@@ -59,6 +61,7 @@ def run_tier(tier: str) -> Result:
     print(f"\n=== {tier}: {TIERS[tier]}", flush=True)
     started = time.monotonic()
     command = [sys.executable, "-m", "pytest", f"tests/{tier}", "-q", f"--junitxml={junit}", "--durations=5"]
+    command += SPREAD.get(tier, [])
     exit_code = subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode
     seconds = time.monotonic() - started
     total, failed, skipped = counts(junit)
