@@ -1,14 +1,16 @@
-"""``python -m twin serve | deploy | delete``, run with the interpreter of ``.tools/twin``."""
+"""``python -m twin serve | deploy | container | delete``, run with the interpreter of ``.tools/twin``."""
 
 from __future__ import annotations
 
 import argparse
+import ipaddress
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from twin.errors import TwinError
-from twin.settings import DEFAULT_PORT, Settings
+from twin.settings import CONTAINERS_NAME, DEFAULT_PORT, LOOPBACK, Settings
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,6 +27,10 @@ def main(argv: list[str] | None = None) -> int:
             from twin.deploy import deploy
 
             deploy(settings, arguments.environment, arguments.template, arguments.parameter)
+        elif arguments.command == "container":
+            from twin.container import write
+
+            sys.stdout.write(shlex.join(write(settings, arguments.environment, arguments.host)) + "\n")
         else:
             from twin.deploy import delete
 
@@ -45,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve AWS over HTTPS until SIGTERM or Ctrl-C")
-    serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: this machine only)")
+    serve.add_argument(
+        "--host", type=_address, default=LOOPBACK, help="address to bind besides the loopback (default: none)"
+    )
     serve.add_argument("--port", type=int, default=DEFAULT_PORT)
     serve.add_argument(
         "--persist", action="store_true", help="keep buckets, tables and stacks over a restart"
@@ -53,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     for name, text in (
         ("deploy", "build and deploy the template to the running twin"),
+        ("container", "write what `sam local invoke` needs to reach the twin from a container"),
         ("delete", "delete the stack"),
     ):
         command = commands.add_parser(name, help=text)
@@ -62,7 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         if name == "deploy":
             command.add_argument("--template", default="template.yaml")
             command.add_argument("--parameter", action="append", default=[], metavar="KEY=VALUE")
+        if name == "container":
+            command.add_argument("--host", default=CONTAINERS_NAME, help="how a container names this machine")
     return parser
+
+
+def _address(text: str) -> str:
+    return str(ipaddress.ip_address(text))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-DNS_NAMES = ("localhost", "host.docker.internal")
-"""The second is how a container names the machine it runs on."""
+from twin.settings import CONTAINERS_NAME
+
+DNS_NAMES = ("localhost", CONTAINERS_NAME)
 VALID_DAYS = 365
 RENEW_BEFORE_DAYS = 30
 
@@ -48,6 +49,14 @@ def ensure(certificate_file: Path, key_file: Path, host: str, now: dt.datetime) 
     with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
         out.write(pem)
     certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def covers(certificate_file: Path, host: str) -> bool:
+    """Whether a certificate is good for a name or an address."""
+    certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+    return host in {*names.get_values_for_type(x509.DNSName), *addresses}
 
 
 def _serves(

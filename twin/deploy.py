@@ -28,6 +28,8 @@ POLL_DELAY_SECONDS = 1
 """How often the SAM CLI looks at the stack; its default of five is meant for AWS."""
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
 QUICK_PARAMETERS = {"CrawlPollSeconds": 1, "SweepMinutes": 1}
+DEPLOYMENTS = ("CREATE", "UPDATE")
+OPERATIONS = (*DEPLOYMENTS, "DELETE")
 TAIL_LINES = 30
 """How much of what the SAM CLI said is shown when it fails for no resource's reason."""
 
@@ -95,21 +97,31 @@ def deploy(
     began = time.monotonic()
     stack = configured["stack_name"]
     parameters = [*configured["parameter_overrides"], *extra]
-    outputs = deploy_stack(target, stack, template, parameters, configured.get("tags", ()))
+    tags, on_failure = configured.get("tags", ()), configured.get("on_failure", "ROLLBACK")
+    outputs = deploy_stack(target, stack, template, parameters, tags, on_failure)
     sys.stdout.write(f"twin: {stack} is deployed ({time.monotonic() - began:.0f} s)\n")
     return outputs
 
 
 def deploy_stack(
-    target: Target, stack: str, template: str, parameters: Sequence[str] = (), tags: Sequence[str] = ()
+    target: Target,
+    stack: str,
+    template: str,
+    parameters: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    on_failure: str = "ROLLBACK",
 ) -> dict[str, str]:
-    """Build a template (a path below the project) and deploy it under a name; returns the outputs."""
-    built = build(target, template)
+    """Build a template (a path below the project) and deploy it under a name; returns the outputs.
+
+    ``on_failure``: what becomes of a stack whose first deployment failed, in the SAM CLI's words.
+    """
+    built = build(target, template, stack)
     target.client("s3").create_bucket(Bucket=target.artifact_bucket)
     given = [*runtime_parameters(target.settings), *quick_parameters(built), *parameters]
     where = ["--template-file", str(built), "--stack-name", stack]
     artifacts = ["--s3-bucket", target.artifact_bucket, "--s3-prefix", stack]
     manner = ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
+    manner += ["--on-failure", on_failure]
     tagged = ["--tags", *tags] if tags else []
     arguments = ["--capabilities", *CAPABILITIES, *tagged, "--parameter-overrides", *given]
     _sam(target, "deploy", [*where, *artifacts, *manner, *arguments], stack)
@@ -127,9 +139,9 @@ def delete_stack(target: Target, stack: str) -> None:
     _sam(target, "delete", arguments, stack)
 
 
-def build(target: Target, template: str) -> Path:
-    """Run ``sam build``, whose layer has a cache of its own; returns the built template."""
-    folder = target.settings.state_dir / "build"
+def build(target: Target, template: str, stack: str) -> Path:
+    """Run ``sam build``, whose layer has a cache of its own, for a stack; returns the built template."""
+    folder = target.settings.build_dir(stack)
     parameters = runtime_parameters(target.settings)
     arguments = ["--template", template, "--build-dir", str(folder), "--parameter-overrides", *parameters]
     _sam(target, "build", [*arguments, "--parallel"])
@@ -171,15 +183,21 @@ def stack_outputs(target: Target, stack: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
 
 
-def failures(target: Target, stack: str) -> list[str]:
-    """What failed in the stack's latest operation, a sentence for each resource."""
+def failures(target: Target, stack: str, operations: Sequence[str] = OPERATIONS) -> list[str]:
+    """What failed since the latest of the operations began on a stack, a sentence for each resource.
+
+    Without ``DELETE`` among them, the deletion of a stack whose creation failed is looked past.
+    """
+    cloudformation = target.client("cloudformation")
+    pages = cloudformation.get_paginator("describe_stack_events")
     try:
-        events = target.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
+        told = pages.paginate(StackName=_stack_id(cloudformation, stack))
+        events = [event for page in told for event in page["StackEvents"]]
     except ClientError as error:
         return [str(error)]
     found = []
     for event in events:  # newest first
-        began = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+        began = event["ResourceStatus"] in {f"{operation}_IN_PROGRESS" for operation in operations}
         if began and event["PhysicalResourceId"] == event["StackId"]:
             break
         if event["ResourceStatus"].endswith("_FAILED"):
@@ -187,6 +205,13 @@ def failures(target: Target, stack: str) -> list[str]:
                 f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
             )
     return found[::-1]
+
+
+def _stack_id(cloudformation: Any, stack: str) -> str:
+    """The id of the latest stack of a name: one that is deleted answers to its id alone."""
+    pages = cloudformation.get_paginator("list_stacks").paginate()
+    named = [s for page in pages for s in page["StackSummaries"] if s["StackName"] == stack]
+    return str(max(named, key=lambda s: s["CreationTime"])["StackId"]) if named else stack
 
 
 def _sam(target: Target, command: str, arguments: list[str], stack: str | None = None) -> None:
@@ -212,7 +237,9 @@ def _sam(target: Target, command: str, arguments: list[str], stack: str | None =
     sys.stdout.write(f" {time.monotonic() - began:.0f} s\n")
     if ended.returncode != 0:
         said = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
-        reasons = failures(target, stack) if stack else []
+        reasons = (
+            failures(target, stack, ("DELETE",) if command == "delete" else DEPLOYMENTS) if stack else []
+        )
         for line in reasons or said[-TAIL_LINES:]:
             sys.stdout.write(f"  {line}\n")
         raise DeployError(f"`sam {command}` ended with code {ended.returncode}; all it said is in {log}.")

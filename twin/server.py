@@ -80,7 +80,7 @@ async def _run(app: ModuleType, settings: Settings, context: Context) -> None:
     from hypercorn.config import Config
 
     config = Config()
-    config.bind = [f"{settings.host}:{settings.port}"]
+    config.bind = settings.binds
     config.certfile = os.environ["MINISTACK_SSL_CERT"]
     config.keyfile = os.environ["MINISTACK_SSL_KEY"]
     config.keep_alive_timeout = 75

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
+LOOPBACK = "127.0.0.1"
+CONTAINERS_NAME = "host.docker.internal"
+"""How a container names the machine it runs on."""
 DEFAULT_PORT = 4566
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -16,8 +20,8 @@ class Settings:
     """One twin of one project folder."""
 
     project_root: Path
-    host: str = "127.0.0.1"
-    """The address to bind. Another one than the loopback lets a container reach the twin."""
+    host: str = LOOPBACK
+    """The address to bind besides the loopback. Another one than that lets a container reach the twin."""
     port: int = DEFAULT_PORT
     persist: bool = False
     """Keep buckets, tables and stacks over a restart, in ``.twin/state``."""
@@ -33,7 +37,17 @@ class Settings:
     @property
     def endpoint(self) -> str:
         """The address clients on this machine use."""
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{LOOPBACK}:{self.port}"
+
+    @property
+    def binds(self) -> list[str]:
+        """What to listen on: the loopback always, since this machine's clients use it."""
+        addresses = [self.host] if ip_address(self.host).is_unspecified else sorted({LOOPBACK, self.host})
+        return [f"[{a}]:{self.port}" if ":" in a else f"{a}:{self.port}" for a in addresses]
+
+    def build_dir(self, stack: str) -> Path:
+        """Where the SAM CLI builds what is deployed as a stack."""
+        return self.state_dir / "build" / stack
 
     @property
     def endpoint_file(self) -> Path:

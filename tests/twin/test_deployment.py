@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.twin.conftest import ROOT, STATE_DIR
-from twin.deploy import Target, delete_stack, deploy_stack
+from twin.deploy import Target, configuration, delete_stack, deploy_stack, stack_outputs
 from twin.errors import DeployError
 from twin.settings import Settings
 
@@ -29,6 +30,10 @@ SOURCES = (
     "requirements",
 )
 AIRLINES = "airlines/airlines.csv"
+RETENTION_DAYS = 3
+SUFFIX = "-a1"
+WAITING = ("CrawlPollSeconds=45", f"NameSuffix={SUFFIX}")
+"""Between two looks at the crawler there is time enough to deploy."""
 
 
 @dataclass
@@ -39,7 +44,34 @@ class Second:
     project: Path
 
     def deploy(self, *parameters: str) -> dict[str, str]:
-        return deploy_stack(self.target, STACK, "template.yaml", [f"LakeName={LAKE}", *parameters])
+        on_failure = configuration(self.target.settings, "dev")["on_failure"]
+        given = [f"LakeName={LAKE}", *parameters]
+        return deploy_stack(self.target, STACK, "template.yaml", given, on_failure=on_failure)
+
+    @contextmanager
+    def broken_contract(self) -> Iterator[None]:
+        """While it lasts, a deployment fails half-way: where the assets are compiled, after the storage is made."""
+        contract = self.project / "contracts" / "airlines.yaml"
+        text = contract.read_text()
+        contract.write_text(text + "\nno such field: true\n")
+        yield
+        contract.write_text(text)
+
+    def names(self) -> list[str]:
+        """Everything of this lake that has a name of its own."""
+        client = self.target.client
+        found = [bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]]
+        found += client("dynamodb").list_tables()["TableNames"]
+        found += [function["FunctionName"] for function in client("lambda").list_functions()["Functions"]]
+        found += [database["Name"] for database in client("glue").get_databases()["DatabaseList"]]
+        found += [group["logGroupName"] for group in client("logs").describe_log_groups()["logGroups"]]
+        return [name for name in found if LAKE in name]
+
+    def log_retention(self) -> int:
+        """Days that the logs of intake are kept."""
+        prefix = f"/aws/lambda/{STACK}-intake"
+        [group] = self.target.client("logs").describe_log_groups(logGroupNamePrefix=prefix)["logGroups"]
+        return int(group["retentionInDays"])
 
     def put(self, outputs: dict[str, str], key: str, body: bytes) -> None:
         self.target.client("s3").put_object(Bucket=outputs["BronzeBucketName"], Key=key, Body=body)
@@ -99,21 +131,49 @@ def stack_status(second: Second) -> str:
     return found[0] if found else ""
 
 
+def stack_events(second: Second) -> Iterator[str]:
+    """Resource and status of every event of the latest stack, deleted or not."""
+    client = second.target.client("cloudformation")
+    stacks = client.list_stacks()["StackSummaries"]
+    [stack_id] = [stack["StackId"] for stack in stacks if stack["StackName"] == STACK]
+    for page in client.get_paginator("describe_stack_events").paginate(StackName=stack_id):
+        for event in page["StackEvents"]:
+            yield f"{event['LogicalResourceId']} {event['ResourceStatus']}"
+
+
 def edit(file: Path, before: str, after: str) -> None:
     text = file.read_text()
     assert before in text
     file.write_text(text.replace(before, after, 1))
 
 
-def test_a_run_in_flight_ends_on_the_assets_it_began_with_and_the_next_uses_the_new(second: Second) -> None:
-    # Between two looks at the crawler there is time enough to deploy.
-    first = second.deploy("CrawlPollSeconds=45")
+def test_a_first_deployment_that_fails_half_way_is_taken_away_and_the_next_succeeds(
+    second: Second, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with second.broken_contract(), pytest.raises(DeployError):
+        second.deploy()
+    assert "ShippedAssets: contracts/airlines.yaml" in capsys.readouterr().out
+    assert "Storage CREATE_COMPLETE" in stack_events(second)
+    assert stack_status(second) == "DELETE_COMPLETE"
+    # What the nested stacks had made for data stays, empty. AWS says nothing of a nested stack that was complete when
+    # its parent's creation was rolled back, and the twin takes that for a deletion: the worse of the two.
+    account = "000000000000-us-east-1"
+    layers = ("bronze", "silver", "gold")
+    buckets = {f"{STACK}-{name}-{account}" for name in (*layers, "operations", "results")}
+    assert set(second.names()) == buckets | {f"{LAKE}_dev_{name}" for name in layers}
+
+    made = second.deploy(*WAITING)
+    assert made["BronzeBucketName"] == f"{STACK}-bronze-{account}{SUFFIX}"
+
+
+def test_a_run_in_flight_ends_on_the_assets_it_began_with(second: Second) -> None:
+    first = stack_outputs(second.target, STACK)
     second.put(first, "shops/shops.csv", b"id,name\n1,North\n2,South\n")
     until(lambda: second.entered(first, "shops", "WaitForCrawl"), "the run is in flight")
 
     edit(second.project / "contracts" / "airlines.yaml", "required: true", "required: false")
     edit(second.project / "models" / "fleet_use.sql", "AVG(f.year - p.year)", "AVG(f.year - p.year + 0)")
-    changed = second.deploy("CrawlPollSeconds=45")
+    changed = second.deploy(*WAITING)
     assert changed["AssetsPrefix"] != first["AssetsPrefix"]
 
     until(lambda: second.succeeded(changed, "shops"), "the run in flight has ended")
@@ -128,34 +188,31 @@ def test_a_run_in_flight_ends_on_the_assets_it_began_with_and_the_next_uses_the_
     assert arguments["--scriptLocation"] == f"s3://{operations}/{first['AssetsPrefix']}jobs/silver.py"
     assert arguments["--extra-py-files"] == f"s3://{operations}/{first['AssetsPrefix']}lakehouse_spark.zip"
 
-    second.put(changed, AIRLINES, b"carrier,name\nUA,United Air Lines Inc.\n")
-    until(lambda: second.succeeded(changed, "airlines"), "the next run has ended")
-    arguments = second.job_run("airlines")["Arguments"]
-    assert arguments["--plan"] == f"{changed['AssetsPrefix']}plans/airlines.json"
-    assert arguments["--scriptLocation"] == f"s3://{operations}/{changed['AssetsPrefix']}jobs/silver.py"
 
-
-def test_a_contract_that_does_not_compile_stops_the_deployment_and_changes_nothing(
+def test_an_update_that_fails_half_way_goes_back_to_the_lake_that_works(
     second: Second, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = second.target.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
-    contract = second.project / "contracts" / "airlines.yaml"
-    text = contract.read_text()
-    contract.write_text(text + "\nno such field: true\n")
-    with pytest.raises(DeployError):
-        second.deploy("CrawlPollSeconds=45")
+    before, retention = stack_outputs(second.target, STACK), second.log_retention()
+    with second.broken_contract(), pytest.raises(DeployError):
+        second.deploy(*WAITING, f"LogRetentionDays={RETENTION_DAYS}")
     assert "ShippedAssets: contracts/airlines.yaml" in capsys.readouterr().out
-    contract.write_text(text)
-    after = second.target.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
-    assert after["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
-    assert after["Outputs"] == before
+    assert stack_status(second) == "UPDATE_ROLLBACK_COMPLETE"
+    assert stack_outputs(second.target, STACK) == before
+    assert second.log_retention() == retention != RETENTION_DAYS
+
+    # It works, and on the assets of the last deployment that succeeded.
+    second.put(before, AIRLINES, b"carrier,name\nUA,United Air Lines Inc.\n")
+    until(lambda: second.succeeded(before, "airlines"), "the next run has ended")
+    arguments = second.job_run("airlines")["Arguments"]
+    script = f"s3://{before['OperationsBucketName']}/{before['AssetsPrefix']}jobs/silver.py"
+    assert arguments["--plan"] == f"{before['AssetsPrefix']}plans/airlines.json"
+    assert arguments["--scriptLocation"] == script
 
 
 def test_data_outlives_the_stack_and_a_suffix_makes_room_for_the_next(
     second: Second, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stack = second.target.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    outputs = stack_outputs(second.target, STACK)
     delete_stack(second.target, STACK)
     assert stack_status(second) == "DELETE_COMPLETE"
 
@@ -171,7 +228,7 @@ def test_data_outlives_the_stack_and_a_suffix_makes_room_for_the_next(
 
     # What is kept stands in the way of a second one of the same name; the attempt harms neither.
     with pytest.raises(DeployError):
-        second.deploy()
+        second.deploy(f"NameSuffix={SUFFIX}")
     assert "already exists" in capsys.readouterr().out
     assert second.target.client("s3").head_object(Bucket=outputs["BronzeBucketName"], Key=AIRLINES)
 

@@ -1,4 +1,4 @@
-"""``lakehouse twin up | deploy | status | env | down``: AWS on this machine."""
+"""``lakehouse twin up | deploy | status | env | container | down``: AWS on this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Environment = Annotated[str, typer.Option(help="The environment of samconfig.tom
 def up(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 4566,
     host: Annotated[
-        str, typer.Option(help="Address to bind; another one lets a container reach the twin.")
+        str, typer.Option(help="Address to bind besides the loopback, so that a container reaches the twin.")
     ] = "127.0.0.1",
     persist: Annotated[bool, typer.Option(help="Keep buckets, tables and stacks over a restart.")] = False,
 ) -> None:
@@ -76,6 +76,15 @@ def env() -> None:
     r"""Print shell lines that point the AWS CLI and SDKs at the twin: eval "$(lakehouse twin env)"."""
     for line in environment_lines(_require()):
         output.stdout().print(Text(line), soft_wrap=True)
+
+
+@app.command()
+def container(
+    environment: Environment = "dev",
+    host: Annotated[str, typer.Option(help="How a container names this machine.")] = "host.docker.internal",
+) -> None:
+    """Write what `sam local invoke` needs to reach the twin from a container, and print such a call."""
+    _run_twin("container", "--environment", environment, "--host", host)
 
 
 @app.command()
