@@ -6,6 +6,8 @@ timezone: America/New_York
 inputs:
   silver.flights: {mapping: {year: year, month: month}}
   silver.planes: {}
+declassified:
+  aircraft: A count names no aircraft.
 */
 SELECT
   f.year,

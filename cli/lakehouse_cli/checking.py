@@ -20,7 +20,7 @@ class Checked:
 
 
 def check_project(root: Path) -> Checked:
-    """Compile ``contracts/`` and ``models/`` below ``root``. Both must be there."""
+    """Compile ``contracts/`` and ``models/``, which must be there, and ``governance/`` below ``root``."""
     for folder in ("contracts", "models"):
         if not (root / folder).is_dir():
             raise UsageError(f"There is no folder {root / folder}. Name the right one with --project.")

@@ -13,7 +13,7 @@ import pytest
 from tests.infra.templates import ROOT, run_tool, template
 
 HASH = "import sys; from samcli.lib.utils.hash import dir_checksum; print(dir_checksum(sys.argv[1]))"
-SOURCES = ("contracts", "models", "glue", "functions/assets")
+SOURCES = ("contracts", "models", "governance", "glue", "functions/assets")
 
 
 @pytest.fixture
@@ -58,13 +58,14 @@ def test_the_artifact_changes_with_every_source_and_with_nothing_else(project: P
     for changed in (
         "contracts/flights.yaml",
         "models/fleet_use.sql",
+        "governance/grants.yaml",
         "glue/jobs/gold.py",
         "functions/assets/app.py",
     ):
         with (project / changed).open("a") as file:
             file.write("\n# changed\n" if not changed.endswith(".sql") else "\n-- changed\n")
         seen.add(build_assets(project))
-    assert len(seen) == 5
+    assert len(seen) == 6
 
 
 def test_the_layer_is_built_for_what_the_template_runs_on_by_default() -> None:

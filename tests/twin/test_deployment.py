@@ -24,6 +24,7 @@ SOURCES = (
     "layers",
     "contracts",
     "models",
+    "governance",
     "glue",
     "infrastructure",
     "statemachines",

@@ -32,6 +32,7 @@ def test_gold_agrees_with_the_published_figures_of_carrier_ua(figures: Figures) 
 
 def test_all_models_were_published(figures: Figures) -> None:
     assert figures.gold_tables == [
+        "aircraft_monthly",
         "cancellations",
         "carrier_punctuality_daily",
         "carrier_punctuality_monthly",

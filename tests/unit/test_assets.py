@@ -49,7 +49,7 @@ def test_the_bundle_holds_everything_a_run_needs() -> None:
         f"models/{name}.json" for name in index["models"]
     }
     jobs = {f"jobs/{path.name}" for path in (ROOT / "glue/jobs").glob("*.py")}
-    assert set(assets.files) == expected | jobs | {"lakehouse_spark.zip", "index.json"}
+    assert set(assets.files) == expected | jobs | {"lakehouse_spark.zip", "governance.json", "index.json"}
     assert json.loads(assets.files["plans/flights.json"])["dataset"] == "flights"
 
 

@@ -418,6 +418,7 @@ def test_the_models_of_the_sample_lake() -> None:
         name: [each["view"] for each in plan["inputs"] if each["mapping"]] for name, plan in plans.items()
     }
     assert shown == {
+        "aircraft_monthly": ["silver__flights"],
         "cancellations": ["silver__flights"],
         "carrier_punctuality_daily": ["silver__flights"],
         "delay_weather": ["silver__flights", "silver__weather"],

@@ -20,7 +20,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compile every contract and model as a deployment would, and list every mistake. Needs no AWS."""
+    """Compile contracts, models and grants as a deployment would, and list every mistake. Needs no AWS."""
     from lakehouse_cli.checking import check_project
 
     found = check_project(project or project_root())

@@ -16,8 +16,19 @@ from typing import Final
 
 from .contracts import compile_contracts
 from .errors import DefinitionError
+from .governance import compile_governance, read_grants
 from .models import compile_models, read_models
-from .words import INDEX_FILE, LIBRARY_FILE, AssetsIndex, DatasetPlan, ModelPlan, model_key, plan_key
+from .words import (
+    GOVERNANCE_FILE,
+    INDEX_FILE,
+    LIBRARY_FILE,
+    AssetsIndex,
+    DatasetPlan,
+    GovernancePlan,
+    ModelPlan,
+    model_key,
+    plan_key,
+)
 
 CORE: Final = Path(__file__).parent
 CORE_FILES: Final = ("__init__.py", "words.py")
@@ -29,10 +40,11 @@ _HASH_DIGITS: Final = 16
 
 @dataclass(frozen=True)
 class Definitions:
-    """The compiled contracts by dataset, and the compiled models in dependency order."""
+    """The compiled contracts by dataset, the models in dependency order, and who may read what."""
 
     plans: dict[str, DatasetPlan]
     models: dict[str, ModelPlan]
+    governance: GovernancePlan
 
 
 @dataclass(frozen=True)
@@ -49,25 +61,36 @@ class CompiledAssets:
 
 
 def compile_definitions(sources: Path) -> Definitions:
-    """Compile ``contracts/`` and ``models/`` below a folder; either may be missing.
+    """Compile ``contracts/``, ``models/`` and ``governance/`` below a folder; each may be missing.
 
-    Raises ``DefinitionError`` with the problems of both; models are read even if a contract is wrong, but
-    resolved only against contracts that are right.
+    Raises ``DefinitionError`` with the problems of all; models and grants are read even if a contract is
+    wrong, but resolved only against contracts that are right.
     """
     contracts, models = sources / "contracts", sources / "models"
     try:
         plans = compile_contracts(contracts) if contracts.is_dir() else {}
     except DefinitionError as error:
-        raise DefinitionError(error.problems + _reading_problems(models)) from error
-    return Definitions(plans, compile_models(models, plans) if models.is_dir() else {})
+        raise DefinitionError(
+            error.problems + _reading_problems(models) + _grant_problems(sources)
+        ) from error
+    try:
+        compiled = compile_models(models, plans) if models.is_dir() else {}
+    except DefinitionError as error:
+        raise DefinitionError(error.problems + _grant_problems(sources)) from error
+    return Definitions(plans, compiled, compile_governance(sources, plans, compiled))
 
 
 def _reading_problems(models: Path) -> tuple[str, ...]:
     return tuple(read_models(models)[1]) if models.is_dir() else ()
 
 
+def _grant_problems(sources: Path) -> tuple[str, ...]:
+    return tuple(map(str, read_grants(sources)[1].found))
+
+
 def compile_assets(sources: Path, core: Path = CORE) -> CompiledAssets:
-    """Compile the lake whose ``contracts/``, ``models/`` and ``glue/`` lie below ``sources``.
+    """Compile the lake whose ``contracts/``, ``models/``, ``governance/`` and ``glue/`` lie below
+    ``sources``.
 
     ``core`` is the folder of this package. Raises ``DefinitionError``.
     """
@@ -75,6 +98,7 @@ def compile_assets(sources: Path, core: Path = CORE) -> CompiledAssets:
     files = {plan_key("", name): _json(plan) for name, plan in definitions.plans.items()}
     files |= {model_key("", name): _json(plan) for name, plan in definitions.models.items()}
     files |= {f"jobs/{path.name}": path.read_bytes() for path in sorted((sources / "glue/jobs").glob("*.py"))}
+    files[GOVERNANCE_FILE] = _json(definitions.governance)
     files[LIBRARY_FILE] = _library(sources / "glue", core)
     digest = content_digest(files)
     index = AssetsIndex(hash=digest, datasets=sorted(definitions.plans), models=list(definitions.models))

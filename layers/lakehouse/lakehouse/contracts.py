@@ -175,6 +175,8 @@ def _compile(data: dict[str, Any], dataset: str, problems: Problems) -> DatasetP
         partition_by=_partitions(table, details, columns, problems),
         bronze_table=False,
     )
+    if domain := data.get("domain"):
+        plan["domain"] = domain
     _check_format(options, table, columns, problems)
     _check_mode(options, plan, variables, problems)
     plan["bronze_table"] = reads_faithfully(plan, options.column_order == "fixed")

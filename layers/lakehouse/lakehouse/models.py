@@ -37,6 +37,7 @@ Schema = dict[str, dict[str, str]]
 
 _HEADER: Final = re.compile(r"\A\s*/\*(?P<header>.*?)\*/", re.DOTALL)
 _COLUMN: Final = re.compile(r"[a-z][a-z0-9_]{0,127}")
+_NOT_ROWS: Final = frozenset({"description", "domain", "declassified"})
 _SORTERS: Final = (exp.ArraySort,)
 _ORDER_DEPENDENT: Final = (
     exp.First, exp.Last, exp.FirstValue, exp.LastValue, exp.AnyValue, exp.ArrayAgg, exp.ArrayUniqueAgg,
@@ -73,6 +74,8 @@ class Header(_Strict):
     partition_by: list[Annotated[_Partition, BeforeValidator(_named)]] = []
     timezone: str = "UTC"
     inputs: dict[str, Annotated[_Input, BeforeValidator(_empty)]] = {}
+    domain: str | None = None
+    declassified: dict[str, Annotated[str, Field(min_length=1)]] = {}
 
 
 @dataclass
@@ -323,13 +326,17 @@ def compile_model(source: Source, known: Mapping[str, Upstream]) -> tuple[ModelP
         columns=columns,
         column_lineage=lineage.columns(),
     )
+    if source.header.domain is not None:
+        plan["domain"] = source.header.domain
+    if source.header.declassified:
+        plan["declassified"] = source.header.declassified
     plan["hash"] = model_hash(plan)
     return plan, Upstream(_types(resolved), partitions)
 
 
 def model_hash(plan: ModelPlan) -> str:
-    """The hash of what decides a model's rows: everything of the plan but its description."""
-    return content_hash({key: value for key, value in plan.items() if key != "description"})
+    """The hash of what decides a model's rows: everything of the plan but its words and who may read it."""
+    return content_hash({key: value for key, value in plan.items() if key not in _NOT_ROWS})
 
 
 def _resolve(source: Source, known: Mapping[str, Upstream]) -> exp.Query:
@@ -367,6 +374,7 @@ def _check_outputs(header: Header, columns: list[str], problems: Problems) -> No
             problems.add("sql", f"yields two columns '{name}'", "Rename one of them")
     named = [("keys", name) for name in header.keys]
     named += [("partition_by", part.column) for part in header.partition_by]
+    named += [("declassified", name) for name in header.declassified]
     for place, name in named:
         if name not in columns:
             problems.add(f"header.{place}", f"'{name}' is no column of the result", one_of(name, columns))

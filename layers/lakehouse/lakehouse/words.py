@@ -125,6 +125,7 @@ RUN_COLUMNS: Final = (RUN_ID, INGESTED_AT)
 RAW_RECORD: Final = "_raw_record"
 BROKEN_RULES: Final = "_broken_rules"
 SOURCE_KEY: Final = "_source_key"
+QUARANTINE_COLUMNS: Final = (SOURCE_KEY, RAW_RECORD, BROKEN_RULES, *SYSTEM_COLUMNS)
 
 # --- Snapshot summary keys of the marker commit -----------------------------------------------
 
@@ -151,6 +152,7 @@ FAILURE_FILE: Final = "failure.json"
 
 LIBRARY_FILE: Final = "lakehouse_spark.zip"
 INDEX_FILE: Final = "index.json"
+GOVERNANCE_FILE: Final = "governance.json"
 
 
 def plan_key(assets_prefix: str, dataset: str) -> str:
@@ -249,6 +251,7 @@ class DatasetPlan(TypedDict):
     rules: list[PlanRule]
     partition_by: list[PartitionField]
     bronze_table: bool
+    domain: NotRequired[str]
 
 
 class ModelInput(TypedDict):
@@ -284,6 +287,43 @@ class ModelPlan(TypedDict):
     inputs: list[ModelInput]
     columns: list[str]
     column_lineage: dict[str, list[ColumnSource]]
+    domain: NotRequired[str]
+    declassified: NotRequired[dict[str, str]]
+    """Columns that show nothing of what they are made of, each with the reason."""
+
+
+class TableAccess(TypedDict):
+    """What a table is tagged with. ``columns``: each one's classification; one that is not named stays
+    closed.
+
+    ``closed``: it lies under a location that Lake Formation guards.
+    """
+
+    domain: str | None
+    columns: dict[str, str]
+    closed: bool
+
+
+class RowFilter(TypedDict):
+    """The rows of ``table`` (``gold.<model>``) that a role sees, and which columns of them (None: all)."""
+
+    name: str
+    role: str
+    table: str
+    rows: str
+    columns: list[str] | None
+
+
+class GovernancePlan(TypedDict):
+    """``governance.json`` under an assets prefix. ``tables`` by layer and name; the last classification is
+    the strictest.
+    """
+
+    plan_version: int
+    hash: str
+    classifications: list[str]
+    tables: dict[str, TableAccess]
+    row_filters: list[RowFilter]
 
 
 class AssetsIndex(TypedDict):
