@@ -13,6 +13,8 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from ipaddress import IPv4Network
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +207,7 @@ class Template:
             "Fn::Select": lambda given: self.evaluate(given[1])[int(self.evaluate(given[0]))],
             "Fn::FindInMap": self._find_in_map,
             "Fn::GetAZs": lambda _: [f"{self.place.region}{zone}" for zone in ZONES],
+            "Fn::Cidr": self._cidr,
         }
 
     def _call(self, name: str, argument: Json) -> Json:
@@ -272,6 +275,12 @@ class Template:
             return self.evaluate(self.body["Mappings"][name][text_of(first)][text_of(second)])
         except KeyError:
             raise TemplateError(f"{self.file.name} has no {first}.{second} in its mapping {name}.") from None
+
+    def _cidr(self, given: Json) -> list[str]:
+        block, count, host_bits = (text_of(self.evaluate(part)) for part in given)
+        network = IPv4Network(block)
+        parts = network.subnets(new_prefix=network.max_prefixlen - int(host_bits))
+        return [str(part) for part in islice(parts, int(count))]
 
     # --- conditions --------------------------------------------------------------------------
 

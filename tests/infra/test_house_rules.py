@@ -71,7 +71,8 @@ def test_a_function_has_a_role_and_a_log_group_of_its_own(function: Resource) ->
 
 def test_every_log_group_has_retention_and_the_key() -> None:
     groups = resources("AWS::Logs::LogGroup")
-    assert len(groups) == 10 + 3 + 2 * 3  # functions, state machines, output and error of three jobs
+    # Functions, state machines, output and error of three jobs, flow log.
+    assert len(groups) == 10 + 3 + 2 * 3 + 1
     for group in groups:
         assert group.properties["RetentionInDays"] == {"Ref": "LogRetentionDays"}, group
         assert group.properties["KmsKeyId"], group
@@ -136,8 +137,9 @@ def test_no_wildcard_action_is_allowed_outside_the_keys_own_policy() -> None:
 
 def test_a_wildcard_resource_has_its_reason_written_above_it() -> None:
     places = list(wildcard_resources())
-    # Metrics of three jobs, log delivery of three machines, two statements of the key's policy.
-    assert len(places) == 8
+    # Metrics of three jobs, log delivery of three machines, two statements of the key's policy; of the network its
+    # metrics endpoint, descriptions for functions and jobs, and a denial.
+    assert len(places) == 8 + 4
     for path, line in places:
         before = (ROOT / path).read_text().splitlines()[line - 1].strip()
         assert before.startswith("#"), f"{path}:{line + 1} has no reason"
@@ -161,7 +163,8 @@ def wildcard_resources() -> Iterator[tuple[str, int]]:
 
 def test_a_denial_is_the_only_statement_for_everybody() -> None:
     for owner, statement in statements():
-        if statement.get("Principal") == "*":
+        # An endpoint's policy knows no other principal: tests/infra/test_network.py has its rules.
+        if statement.get("Principal") == "*" and owner.type != "AWS::EC2::VPCEndpoint":
             assert statement["Effect"] == "Deny", owner
 
 
@@ -169,7 +172,8 @@ def test_a_service_acts_for_this_account_only() -> None:
     # Lambda and Glue take roles of their own account only; no page says that they tell for whom they act.
     unconditional = {"lambda.amazonaws.com", "glue.amazonaws.com"}
     for owner, statement in statements():
-        if statement["Effect"] == "Allow" and "Principal" in statement and owner.type != "AWS::KMS::Key":
+        elsewhere = owner.type in {"AWS::KMS::Key", "AWS::EC2::VPCEndpoint"}
+        if statement["Effect"] == "Allow" and "Principal" in statement and not elsewhere:
             service = statement["Principal"]["Service"]
             assert ("Condition" in statement) == (service not in unconditional), owner
 
@@ -177,14 +181,18 @@ def test_a_service_acts_for_this_account_only() -> None:
 def test_no_managed_policy_of_aws_is_used() -> None:
     for role in resources("AWS::IAM::Role"):
         for policy in role.properties.get("ManagedPolicyArns", []):
-            assert set(policy) == {"Ref"}, f"{role}: {policy}"
+            of_network = policy.get("Fn::If", ["", ""])[1]
+            own = {"Ref"} if not of_network else set(policy)
+            assert set(policy) == own, f"{role}: {policy}"
+            assert not of_network or of_network["Fn::GetAtt"][0] == "Network", f"{role}: {policy}"
 
 
 @pytest.mark.parametrize("path", TEMPLATES)
 def test_parameters_are_described_and_constrained(path: str) -> None:
     constraints = {"AllowedPattern", "AllowedValues", "MinValue", "MinLength"}
     # Names made by the parent, of resources that checked them.
-    passed_on = {"BronzeBucketName", "SilverBucketName", "GoldBucketName", "ResultsBucketName"}
+    buckets = ("Bronze", "Silver", "Gold", "Operations", "Results")
+    passed_on = {f"{layer}BucketName" for layer in buckets}
     for name, parameter in template(path)["Parameters"].items():
         assert parameter["Description"].endswith((".", ").")), name
         assert constraints & set(parameter) or name in passed_on, name

@@ -106,6 +106,14 @@ def global_table(context: Context, name: str, properties: JsonObject) -> None:
         context.admin_client("dynamodb").tag_resource(ResourceArn=arn, Tags=tags)
 
 
+def function(context: Context, name: str, properties: JsonObject) -> None:
+    """The subnets and security groups of a function."""
+    if "VpcConfig" in properties:
+        context.admin_client("lambda").update_function_configuration(
+            FunctionName=name, VpcConfig=properties["VpcConfig"]
+        )
+
+
 def topic(context: Context, arn: str, properties: JsonObject) -> None:
     """The key of an SNS topic, and the limit of the policy a topic has by default."""
     from ministack.services import sns
@@ -152,6 +160,7 @@ def state_machine(_context: Context, arn: str, properties: JsonObject) -> None:
 APPLIED: dict[str, Callable[[Context, str, JsonObject], None]] = {
     "AWS::S3::Bucket": bucket,
     "AWS::DynamoDB::GlobalTable": global_table,
+    "AWS::Lambda::Function": function,
     "AWS::SNS::Topic": topic,
     "AWS::Glue::Job": glue_job,
     "AWS::StepFunctions::StateMachine": state_machine,
