@@ -89,6 +89,7 @@ def make_job(account: Account, name: str, role: str, **changes: str) -> None:
         ExecutionProperty={"MaxConcurrentRuns": 2},
         WorkerType="G.1X",
         NumberOfWorkers=2,
+        Timeout=7,
         DefaultArguments={
             "--conf": CONF,
             "--datalake-formats": "iceberg",
@@ -169,7 +170,8 @@ def watch_events(account: Account) -> str:
         ],
     }
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(allowed)})
-    pattern = {"source": ["aws.glue"], "detail-type": ["Glue Job State Change"]}
+    mine = {"jobName": ["job-tests-works"]}
+    pattern = {"source": ["aws.glue"], "detail-type": ["Glue Job State Change"], "detail": mine}
     events.put_rule(Name="job-tests", EventPattern=json.dumps(pattern))
     events.put_targets(Rule="job-tests", Targets=[{"Id": "queue", "Arn": arn}])
     return str(url)
@@ -219,6 +221,7 @@ def test_limits_stops_and_times_out(account: Account) -> None:
 def test_what_cannot_begin_says_why(account: Account, arguments: dict[str, str], message: str) -> None:
     run = ended(account, "works", start(account, "works", "never", Arguments=arguments))
     assert (run["JobRunState"], run["ErrorMessage"]) == ("FAILED", f"LAUNCH ERROR | {message}")
+    assert run["Timeout"] == 7, "a run that names no time of its own has the job's"
 
 
 def test_a_role_that_does_not_trust_glue_cannot_run_a_job(account: Account) -> None:
