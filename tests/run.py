@@ -20,8 +20,9 @@ TIERS = {
     "spark": "the jobs' transforms on local Spark and Iceberg",
     "twin": "the deployed template, end to end",
 }
-# Many short tests that share nothing: two processes need about two thirds of the time of one.
-SPREAD = {"unit": ["-n", "auto", "--maxprocesses=4", "--dist=worksteal"]}
+# Many short tests that share nothing: two processes need about two thirds of the time of one. (The twin's share a twin.)
+ALONE = ["-n", "auto", "--maxprocesses=4", "--dist=worksteal"]
+SPREAD = {"unit": ALONE, "spark": ALONE}
 # Nothing a person has configured for AWS may reach a test, and the twin brings its own certificate.
 DROPPED_PREFIXES = ("AWS_", "LAKEHOUSE_STACK", "LAKEHOUSE_TWIN")
 DROPPED = {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
