@@ -51,7 +51,7 @@ def test_a_file_that_kills_its_job_fails_alone(lake: TwinLake, messages: Any) ->
             [(flights_key(2017, 1, n), flights_file(2017, 1, [i])) for i, n in enumerate(names, 1)]
         )
         lake.deliver([lake.event(file) for file in files])
-    items = lake.settle(files, 900)
+    items = lake.settle(files, 900, gold=False)
     states = {key.rpartition("/")[2].removesuffix(".csv"): item["state"] for key, item in items.items()}
     assert states == {name: "FAILED" if name == "poison" else "PROMOTED" for name in names}
     found = lake.query("SELECT count(*), count(DISTINCT flight) FROM flights WHERE year = 2017 AND month = 1")
@@ -85,7 +85,7 @@ def test_a_lost_permission_splits_nothing_and_holds_the_writer_until_retry(
     assert {item["split_group"] for item in lake.core.ledger.versions(f[1:] for f in files).values()} <= {""}
     assert any("HELD" in text or "Held" in text for text in messages())
     writers.retry(lake.core, WRITER)
-    items = lake.settle(files)
+    items = lake.settle(files, gold=False)
     assert {item["state"] for item in items.values()} == {"PROMOTED"}
     assert lake.query("SELECT count(*) FROM flights WHERE year = 2017 AND month = 2") == [[2]]
 
@@ -99,7 +99,7 @@ def test_a_stopped_execution_is_recovered_and_told(lake: TwinLake) -> None:
         arn = lake.cli.name("PromoteStateMachineArn").replace(":stateMachine:", ":execution:")
         lake.client("stepfunctions").stop_execution(executionArn=f"{arn}:{run_id}")
         sweep_until(lake, "FREE")
-    assert lake.settle([file])[file[1]]["state"] == "PROMOTED"
+    assert lake.settle([file], gold=False)[file[1]]["state"] == "PROMOTED"
     assert lake.query("SELECT count(*) FROM flights WHERE year = 2017 AND month = 3") == [[1]]
     run = lake.core.ledger.run(WRITER, run_id)
     assert run is not None
