@@ -41,6 +41,7 @@ class Context:
     ca_bundle: Path
     """PEM file with the certificate the endpoint is to be trusted by."""
     region: str
+    """The first one; a request may come for another."""
     account: str
     state_dir: Path
     """``.twin``: whatever is written here goes away with the twin."""
@@ -102,7 +103,9 @@ class Context:
         return self.client(service, self.admin_credentials)
 
     def client(self, service: str, credentials: Credentials) -> Any:
-        """A boto3 client of ``service`` with these credentials, over HTTPS."""
+        """A boto3 client of ``service`` with these credentials, over HTTPS, in the request's region."""
+        from ministack.core.responses import get_region
+
         config = Config(
             read_timeout=900,
             # One attempt: who calls for a state machine or a job must see the first answer, as on AWS's side.
@@ -113,7 +116,7 @@ class Context:
             return self._session.client(
                 service,
                 endpoint_url=self.endpoint,
-                region_name=self.region,
+                region_name=get_region(),
                 verify=str(self.ca_bundle),
                 aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
                 aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],

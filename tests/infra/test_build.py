@@ -91,4 +91,8 @@ def test_no_build_is_cached_and_both_environments_are_complete() -> None:
         assert {"CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"} == set(deploy["capabilities"])
         # Otherwise a first deployment that failed blocks the next one.
         assert deploy["on_failure"] == "DELETE"
-    assert "DeletionProtection=true" in configured["prod"]["deploy"]["parameters"]["parameter_overrides"]
+    prod = dict(
+        item.split("=", 1) for item in configured["prod"]["deploy"]["parameters"]["parameter_overrides"]
+    )
+    assert (prod["DeletionProtection"], prod["NetworkMode"]) == ("true", "private")
+    assert prod["ReplicaRegion"]

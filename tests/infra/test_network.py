@@ -19,7 +19,14 @@ SERVICES = {"stepfunctions": "states"}
 """boto3's word for a service, where its endpoint has another."""
 UNCALLED = {"kms", "logs", "sqs", "ec2"}
 """Used for functions and jobs by S3, Lambda and Glue, from their own networks."""
-OUTSIDE = {"AssetsFunctionRole", "BronzeCrawlerRole", "FlowLogRole"}
+OUTSIDE = {
+    "AssetsFunctionRole",
+    "BronzeCrawlerRole",
+    "FlowLogRole",
+    "ReplicationRole",
+    "ReplicaAdministrationRole",
+}
+OUTSIDE |= {"ReplicaExecutionPolicy"}
 
 
 def service(endpoint: Resource) -> str:

@@ -10,6 +10,7 @@ import pytest
 from tests.infra.templates import ROOT, Resource, listed, resource, resources, statements, template, text
 
 BUCKETS = resources("AWS::S3::Bucket")
+REPLICATED = ["BronzeReplica", "SilverReplica", "GoldReplica", "OperationsReplica"]
 LAYERS = ["Bronze", "Silver", "Gold", "Operations", "Results"]
 
 
@@ -120,9 +121,10 @@ def test_a_rate_of_one_minute_is_spelled_without_an_s() -> None:
 @pytest.mark.parametrize("bucket", BUCKETS, ids=str)
 def test_a_bucket_is_encrypted_with_the_lakes_key_versioned_and_closed(bucket: Resource) -> None:
     [rule] = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    own = {"Fn::GetAtt": ["ReplicaKey", "Arn"]} if "Replica" in bucket.name else {"Ref": "KeyArn"}
     assert rule == {
         "BucketKeyEnabled": True,
-        "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "KeyArn"}},
+        "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": own},
     }
     assert bucket.properties["VersioningConfiguration"] == {"Status": "Enabled"}
     assert bucket.properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
@@ -131,7 +133,7 @@ def test_a_bucket_is_encrypted_with_the_lakes_key_versioned_and_closed(bucket: R
     assert "AccessControl" not in bucket.properties
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", [*LAYERS, *REPLICATED])
 def test_a_bucket_policy_refuses_plain_http_for_the_bucket_and_for_its_objects(layer: str) -> None:
     denial = policy(layer)["DenyPlainHttp"]
     assert denial["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -202,8 +204,9 @@ def test_the_key_can_be_replicated_rotates_and_lets_iam_decide() -> None:
 
 
 def test_every_role_but_none_other_may_use_the_key() -> None:
-    # CloudWatch Logs encrypts what the flow log sends.
-    without = {"FlowLogRole"}
+    # CloudWatch Logs encrypts what the flow log sends; those of replication come before the policy, and S3's names its
+    # keys itself.
+    without = {"FlowLogRole", "ReplicationRole", "ReplicaAdministrationRole", "ReplicaExecutionRole"}
     for role in resources("AWS::IAM::Role"):
         has = {"Ref": "KeyUsePolicy"} in role.properties.get("ManagedPolicyArns", [])
         assert has == (role.name not in without), role
@@ -215,14 +218,19 @@ def test_every_role_but_none_other_may_use_the_key() -> None:
 @pytest.mark.parametrize("table", resources("AWS::DynamoDB::GlobalTable"), ids=str)
 def test_a_table_is_global_protected_encrypted_and_can_be_restored(table: Resource) -> None:
     properties = table.properties
-    # What a second replica will need; adding it later is an update.
+    # What a second replica needs; adding it later is an update.
     assert properties["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
     assert properties["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
-    [replica] = properties["Replicas"]
-    assert replica["SSESpecification"]["KMSMasterKeyId"] == {"Fn::GetAtt": ["Encryption", "Outputs.KeyArn"]}
-    assert replica["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
-    assert 1 <= replica["PointInTimeRecoverySpecification"]["RecoveryPeriodInDays"] <= 35
-    assert replica["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
+    first, second = properties["Replicas"]
+    condition, there, otherwise = second["Fn::If"]
+    assert (condition, otherwise) == ("HasReplica", {"Ref": "AWS::NoValue"})
+    assert (first["Region"], there["Region"]) == ({"Ref": "AWS::Region"}, {"Ref": "ReplicaRegion"})
+    for replica, nested in ((first, "Encryption"), (there, "Replication")):
+        # Its own region's key.
+        assert replica["SSESpecification"]["KMSMasterKeyId"] == {"Fn::GetAtt": [nested, "Outputs.KeyArn"]}
+        assert replica["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+        assert 1 <= replica["PointInTimeRecoverySpecification"]["RecoveryPeriodInDays"] <= 35
+        assert replica["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
     assert [key["AttributeName"] for key in properties["KeySchema"]] == ["pk", "sk"]
 
 

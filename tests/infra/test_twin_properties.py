@@ -14,6 +14,8 @@ NESTED = "test_twin_core.py::test_what_the_emulator_would_drop_is_applied"
 ADMITS = "test_properties.py::test_a_rule_reaches_a_function_that_admits_it"
 KEPT = "test_properties.py::test_what_a_function_failed_on_to_the_last_is_kept"
 STREAM = "test_properties.py::test_a_change_of_the_ledger_is_streamed"
+COPIED = "test_two_regions.py::test_an_object_is_copied_to_the_second_region_and_encrypted_there"
+SECOND = "test_two_regions.py::test_the_second_region_has_a_stack_of_its_own"
 REDRIVE = "test_properties.py::test_a_message_nobody_deletes_goes_to_the_dead_letters"
 ENCRYPTION = "test_properties.py::test_the_lakes_buckets_refuse_another_encryption"
 TOPIC_KEY = "test_properties.py::test_who_publishes_to_the_failure_topic_needs_its_key"
@@ -31,6 +33,14 @@ SEEN = {
         "WorkGroupConfiguration": "test_athena_api.py::test_results_lie_where_the_workgroup_says",
     },
     "AWS::CloudFormation::Stack": {"TemplateURL": NESTED, "Parameters": NESTED},
+    "AWS::CloudFormation::StackSet": {
+        "StackSetName": SECOND,
+        "AdministrationRoleARN": "test_two_regions.py::test_a_stack_set_needs_roles_that_trust_each_other",
+        "ExecutionRoleName": "test_two_regions.py::test_a_stack_set_needs_roles_that_trust_each_other",
+        "TemplateURL": SECOND,
+        "Parameters": COPIED,
+        "StackInstancesGroup": SECOND,
+    },
     "AWS::DynamoDB::GlobalTable": {
         "TableName": STREAM,
         "AttributeDefinitions": STREAM,
@@ -71,6 +81,7 @@ SEEN = {
     },
     "AWS::KMS::Alias": {"AliasName": TOPIC_KEY, "TargetKeyId": TOPIC_KEY},
     "AWS::KMS::Key": {"KeyPolicy": "test_properties.py::test_a_keys_own_policy_has_to_admit_who_uses_it"},
+    "AWS::KMS::ReplicaKey": {"PrimaryKeyArn": COPIED},
     "AWS::Lambda::Alias": {"FunctionName": EVENT_WAY, "FunctionVersion": EVENT_WAY, "Name": EVENT_WAY},
     "AWS::Lambda::EventInvokeConfig": {
         "DestinationConfig": KEPT,
@@ -109,6 +120,7 @@ SEEN = {
         "BucketName": NESTED,
         "BucketEncryption": "test_twin_core.py::test_who_writes_to_an_encrypted_bucket_needs_its_key",
         "NotificationConfiguration": EVENT_WAY,
+        "ReplicationConfiguration": COPIED,
         "VersioningConfiguration": "test_order_and_repetition.py::test_both_versions_in_one_batch",
     },
     "AWS::S3::BucketPolicy": {"Bucket": ENCRYPTION, "PolicyDocument": ENCRYPTION},

@@ -18,7 +18,7 @@ import pytest
 
 from lakehouse.words import quarantine_table
 from lakehouse_cli.sample import DATASETS, write_sample
-from tests.twin.lake import TwinLake
+from tests.twin.lake import ENVIRONMENT, TwinLake
 from tests.twin.sample import sample_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +84,7 @@ def twin() -> Iterator[dict[str, str]]:
 def deploy(**variables: str) -> str:
     """Deploy the project's template to the tier's twin; returns what the command printed."""
     done = subprocess.run(
-        twin_command("deploy"),
+        twin_command("deploy", "--environment", ENVIRONMENT),
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,9 @@ from lakehouse_cli.connection import Connection, Lake, TwinEndpoint
 from lakehouse_cli.watch import File, Step, Watch
 
 SETTLE_SECONDS = 420
-STACK = "lake-dev"
+ENVIRONMENT = os.environ.get("LAKEHOUSE_TWIN_ENVIRONMENT", "dev")
+"""The environment of samconfig.toml that the tier deploys."""
+STACK = f"lake-{ENVIRONMENT}"
 
 
 @dataclass

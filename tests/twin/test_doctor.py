@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.twin.account import Account
-from tests.twin.lake import TwinLake
+from tests.twin.lake import STACK, TwinLake
 
 LACKING = {"job quotas", "lake formation", "catalog encryption"}
 """Checks whose service or call the twin does not have."""
@@ -57,7 +57,7 @@ def test_a_deployed_lake_passes_and_what_the_twin_lacks_is_unchecked(deployed: T
     assert {name for name, (status, _) in found.items() if status == "unchecked"} == LACKING
     for name in LACKING:
         assert found[name][1].startswith("Could not be checked: "), name
-    assert found["stack"][1].startswith("The stack lake-dev is ")
+    assert found["stack"][1].startswith(f"The stack {STACK} is ")
     assert found["names"] == ("ok", "The stack is there, and so are its names.")
     assert found["permissions"][0] == found["services"][0] == "ok"
 

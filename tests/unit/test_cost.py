@@ -91,6 +91,12 @@ def test_dev_pays_for_its_key_its_polling_and_its_schedules() -> None:
     assert lines["function_call"].quantity > 730 * 60 / 5
 
 
+def test_only_prod_pays_for_a_network_and_a_second_region() -> None:
+    dev, prod = ({line.price for line in idle_bill(ROOT, name).lines} for name in ("dev", "prod"))
+    theirs = {"interface_endpoint", "flow_log_to_group", "replication_metric"}
+    assert theirs <= prod - dev
+
+
 def test_every_resource_type_of_the_templates_has_a_price_entry() -> None:
     """Also of those that no environment has at present: a condition may turn them on."""
     files = [ROOT / "template.yaml", *(ROOT / "infrastructure").glob("*.yaml")]

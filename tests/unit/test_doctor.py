@@ -261,8 +261,22 @@ REPLICA = """
             ],
         ),
         (
+            "us-west-1",
+            [("problem", "us-west-1 is no region this account may use."), ("ok", "us-west-2 is enabled.")],
+        ),
+        (
             "me-south-1",
-            [("problem", "me-south-1 is no region this account may use."), ("ok", "us-west-2 is enabled.")],
+            [
+                ("problem", "The replica's region me-south-1 lies on another continent than us-east-1."),
+                ("ok", "us-west-2 is enabled."),
+            ],
+        ),
+        (
+            "us-gov-west-1",
+            [
+                ("problem", "The replica's region us-gov-west-1 lies on another continent than us-east-1."),
+                ("ok", "us-west-2 is enabled."),
+            ],
         ),
     ],
 )

@@ -35,10 +35,26 @@ def bucket(context: Context, name: str, properties: JsonObject) -> None:
             "TargetPrefix": logging.get("LogFilePrefix", ""),
         }
         s3.put_bucket_logging(Bucket=name, BucketLoggingStatus={"LoggingEnabled": target})
+    if replication := properties.get("ReplicationConfiguration"):
+        s3.put_bucket_replication(Bucket=name, ReplicationConfiguration=_replication(replication))
     if tags := properties.get("Tags"):
         s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
     if ownership := properties.get("OwnershipControls"):
         s3.put_bucket_ownership_controls(Bucket=name, OwnershipControls=ownership)
+
+
+def _replication(configuration: JsonObject) -> JsonObject:
+    """A bucket's replication in the words of the S3 API: other names for two fields, numbers as numbers."""
+    rules = []
+    for rule in configuration["Rules"]:
+        kept = {key: value for key, value in rule.items() if key not in ("Id", "Priority", "Destination")}
+        target = dict(rule["Destination"])
+        for option, threshold in (("ReplicationTime", "Time"), ("Metrics", "EventThreshold")):
+            if option in target:
+                minutes = int(target[option][threshold]["Minutes"])
+                target[option] = {**target[option], threshold: {"Minutes": minutes}}
+        rules.append({**kept, "ID": rule["Id"], "Priority": int(rule["Priority"]), "Destination": target})
+    return {"Role": configuration["Role"], "Rules": rules}
 
 
 def _lifecycle_rule(rule: JsonObject) -> JsonObject:
@@ -101,9 +117,18 @@ def global_table(context: Context, name: str, properties: JsonObject) -> None:
     if encryption := properties.get("SSESpecification"):
         as_table["SSESpecification"] = {**encryption, **(replica.get("SSESpecification") or {})}
     table(context, name, as_table)
+    _share(context, name, [r["Region"] for r in properties["Replicas"] if r is not replica])
     if tags := replica.get("Tags"):
         arn = f"arn:aws:dynamodb:{context.region}:{context.account}:table/{name}"
         context.admin_client("dynamodb").tag_resource(ResourceArn=arn, Tags=tags)
+
+
+def _share(context: Context, name: str, regions: list[str]) -> None:
+    """Let other regions see the table: the same one, so that what one writes is there in all at once."""
+    from ministack.services import dynamodb
+
+    for region in regions:
+        dynamodb._tables.set_scoped(context.account, region, name, dynamodb._tables[name])
 
 
 def function(context: Context, name: str, properties: JsonObject) -> None:

@@ -65,7 +65,7 @@ class NestedStacks:
         if stack["StackStatus"] != "CREATE_COMPLETE":
             stack["StackStatus"] = "DELETE_COMPLETE"
             raise RefusedError(
-                f"Embedded stack {name} was not successfully created: {_first_failure(stack_id)}"
+                f"Embedded stack {name} was not successfully created: {first_failure(stack_id)}"
             )
         return stack_id, result
 
@@ -84,7 +84,7 @@ class NestedStacks:
         if stack["StackStatus"] != "UPDATE_COMPLETE":
             name, stack_id = stack["StackName"], stack["StackId"]
             raise RefusedError(
-                f"Embedded stack {name} was not successfully updated: {_first_failure(stack_id)}"
+                f"Embedded stack {name} was not successfully updated: {first_failure(stack_id)}"
             )
         return physical_id, result
 
@@ -97,7 +97,7 @@ class NestedStacks:
             return
         self._run(stacks._delete_stack_async(stack["StackName"], stack["StackId"]))
         if stack["StackStatus"] != "DELETE_COMPLETE":
-            reason = _first_failure(stack["StackId"])
+            reason = first_failure(stack["StackId"])
             raise RefusedError(f"Embedded stack {stack['StackName']} was not successfully deleted: {reason}")
 
     def _deploy(self, stack: JsonObject, properties: JsonObject, previous: JsonObject | None) -> JsonObject:
@@ -113,7 +113,7 @@ class NestedStacks:
             raise RefusedError(
                 f"The template of {stack['StackName']} cannot be transformed: {template.error}"
             )
-        self.provisioners._check_nested_stack_capabilities(stack["_parent_stack_name"], template)
+        capabilities = self._capabilities(stack, template)
         parameters = engine._resolve_parameters(template, given)
         prefix = "UPDATE" if previous else "CREATE"
         stack.update(
@@ -122,7 +122,7 @@ class NestedStacks:
             LastUpdatedTime=self.provisioners.now_iso(),
             Description=template.get("Description", ""),
             Tags=[tag for tag in properties.get("Tags") or [] if not tag["Key"].startswith("aws:")],
-            Capabilities=self.provisioners._inherited_capabilities(stack["_parent_stack_name"]),
+            Capabilities=capabilities,
             Parameters=[
                 {"ParameterKey": key, "ParameterValue": value["Value"], "NoEcho": value["NoEcho"]}
                 for key, value in parameters.items()
@@ -142,19 +142,33 @@ class NestedStacks:
         )  # fmt: skip
         return {f"Outputs.{output['OutputKey']}": output["OutputValue"] for output in stack["Outputs"]}
 
+    def _capabilities(self, stack: JsonObject, template: JsonObject) -> list[str]:
+        """What the stack may make; raises when its template needs more."""
+        parent = stack["_parent_stack_name"]
+        self.provisioners._check_nested_stack_capabilities(parent, template)
+        inherited: list[str] = self.provisioners._inherited_capabilities(parent)
+        return inherited
+
     def _new_stack(self, name: str, stack_id: str, parent: str) -> JsonObject:
+        parent_stack = self._stacks()[parent]
+        stack = self._record(name, stack_id)
+        stack.update(
+            ParentId=parent_stack["StackId"],
+            RootId=parent_stack.get("RootId") or parent_stack["StackId"],
+            _parent_stack_name=parent,
+        )
+        return stack
+
+    def _record(self, name: str, stack_id: str) -> JsonObject:
+        """A stack that has nothing yet."""
         from ministack.services.cloudformation import _stack_events
 
-        parent_stack = self._stacks()[parent]
-        stack = {
+        stack: JsonObject = {
             "StackName": name,
             "StackId": stack_id,
             "CreationTime": self.provisioners.now_iso(),
             "Outputs": [],
             "DisableRollback": False,
-            "ParentId": parent_stack["StackId"],
-            "RootId": parent_stack.get("RootId") or parent_stack["StackId"],
-            "_parent_stack_name": parent,
             "_region": _region(),
             "_resources": {},
             "_template": {},
@@ -181,7 +195,7 @@ class NestedStacks:
         return _stacks
 
 
-def _first_failure(stack_id: str) -> str:
+def first_failure(stack_id: str) -> str:
     """Why the latest operation of a stack failed, in the words of the first resource that did."""
     from ministack.services.cloudformation import _stack_events
 

@@ -80,7 +80,8 @@ def _delete_rule(context: Context, resource_type: str, _physical_id: str, rule: 
 
 
 def _create_flow_log(context: Context, wanted: JsonObject) -> str:
-    answer = context.admin_client("ec2").create_flow_logs(
+    ec2 = context.admin_client("ec2")
+    answer = ec2.create_flow_logs(
         ResourceIds=[wanted["ResourceId"]],
         ResourceType=wanted["ResourceType"],
         TrafficType=wanted["TrafficType"],
@@ -88,8 +89,8 @@ def _create_flow_log(context: Context, wanted: JsonObject) -> str:
         LogGroupName=wanted["LogGroupName"],
         DeliverLogsPermissionArn=wanted["DeliverLogsPermissionArn"],
         MaxAggregationInterval=int(wanted["MaxAggregationInterval"]),
-        TagSpecifications=[{"ResourceType": "vpc-flow-log", "Tags": wanted["Tags"]}],
     )
+    ec2.create_tags(Resources=answer["FlowLogIds"], Tags=wanted["Tags"])
     return str(answer["FlowLogIds"][0])
 
 

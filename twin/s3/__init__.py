@@ -1,4 +1,4 @@
-"""S3: the event about an object of a versioned bucket names the version."""
+"""S3: the event about an object of a versioned bucket names the version; replication asks its role."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from typing import Any
 
 from twin import hooks
 from twin.context import Context
+from twin.s3 import replication
 
 VERSION_ID: contextvars.ContextVar[str | None] = contextvars.ContextVar("event_version_id", default=None)
 """The version whose event the current thread sends."""
 
 
-def install(_app: ModuleType, _context: Context) -> None:
+def install(_app: ModuleType, context: Context) -> None:
     """Carry the version id, which ministack knows while it makes an event, into EventBridge's form of it."""
     from ministack.services import eventbridge, s3
 
     hooks.replace(s3, "_fire_s3_event", _remembering_version)
     hooks.replace(eventbridge, "_dispatch_event", _with_version)
+    replication.install(s3, context)
 
 
 def _remembering_version(fire: Callable[..., None]) -> Callable[..., None]:

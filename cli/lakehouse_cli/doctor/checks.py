@@ -154,11 +154,20 @@ def second_region(account: Account, deployment: Deployment) -> Findings:
                 "Choose another for the replica.",
             )
             yield Finding("second region", "problem", found, do)
+        elif _continent(name) != _continent(deployment.region):
+            found = f"The replica's region {name} lies on another continent than {deployment.region}."
+            do = "Choose one nearby (ReplicaRegion). If you mean it, build and deploy with the SAM CLI."
+            yield Finding("second region", "problem", found, do)
         elif account.region_enabled(name):
             yield Finding("second region", "ok", f"{name} is enabled.")
         else:
             do = "Enable it (Account, AWS Regions), or choose another."
             yield Finding("second region", "problem", f"{name} is no region this account may use.", do)
+
+
+def _continent(region: str) -> str:
+    """What a region's name begins with: us, eu, ap, ..., and us-gov apart from us."""
+    return region.rpartition("-")[0].rpartition("-")[0]
 
 
 def _replica_regions(deployment: Deployment) -> set[str]:

@@ -1,0 +1,131 @@
+"""The second region: what S3, KMS and CloudFormation take without a word and then do not do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lakehouse_cli.templates import Place, read_environment, read_template
+from tests.infra.templates import ROOT, resource, resources, template, text
+
+COPIED = {"Bronze": "bronze", "Silver": "silver", "Gold": "gold", "Operations": "ops"}
+
+
+def rule(layer: str) -> dict[str, Any]:
+    condition, copied, otherwise = resource(f"{layer}Bucket").properties["ReplicationConfiguration"]["Fn::If"]
+    assert (condition, otherwise) == ("HasReplica", {"Ref": "AWS::NoValue"})
+    assert copied["Role"] == {"Ref": "ReplicationRoleArn"}
+    [only] = copied["Rules"]
+    return dict(only)
+
+
+def test_all_buckets_but_that_of_results_are_copied() -> None:
+    with_rules = {b.name for b in resources("AWS::S3::Bucket") if "ReplicationConfiguration" in b.properties}
+    assert with_rules == {f"{layer}Bucket" for layer in COPIED}
+
+
+@pytest.mark.parametrize("layer", COPIED)
+def test_a_rule_has_everything_that_a_rule_needs(layer: str) -> None:
+    found = rule(layer)
+    assert (found["Status"], found["Priority"], found["Filter"]) == ("Enabled", 1, {"Prefix": ""})
+    # A filter without this is refused.
+    assert found["DeleteMarkerReplication"] == {"Status": "Enabled"}
+    # Without this, whatever is under the lake's key is left out, silently.
+    assert found["SourceSelectionCriteria"] == {"SseKmsEncryptedObjects": {"Status": "Enabled"}}
+    target = found["Destination"]
+    assert target["EncryptionConfiguration"] == {"ReplicaKmsKeyID": {"Ref": "ReplicaKeyArn"}}
+    # Fifteen minutes is the only time there is, and it needs metrics.
+    assert target["ReplicationTime"] == {"Status": "Enabled", "Time": {"Minutes": 15}}
+    assert target["Metrics"] == {"Status": "Enabled", "EventThreshold": {"Minutes": 15}}
+    assert resource(f"{layer}Bucket").properties["VersioningConfiguration"] == {"Status": "Enabled"}
+
+
+@pytest.mark.parametrize("layer", COPIED)
+def test_a_rule_names_the_bucket_that_the_second_region_has(layer: str) -> None:
+    there = text(resource(f"{layer}ReplicaBucket").properties["BucketName"])
+    named = text(rule(layer)["Destination"]["Bucket"])
+    assert named == f"arn:${{AWS::Partition}}:s3:::{there.replace('AWS::Region', 'ReplicaRegion')}"
+    assert f"-{COPIED[layer]}-dr-" in there
+    here = text(resource(f"{layer}Bucket").properties["BucketName"])
+    assert here != there
+
+
+def test_a_replicas_name_always_fits() -> None:
+    longest = "a" * 16 + "-prod-bronze-dr-" + "1" * 12 + "-ap-northeast-1" + "-b2"
+    assert len(longest) <= 63
+    assert max(len(word) for word in COPIED.values()) == len("bronze")
+
+
+def statements_of(name: str) -> dict[str, dict[str, Any]]:
+    properties = resource(name).properties
+    document = properties.get("PolicyDocument") or properties["Policies"][0]["PolicyDocument"]
+    return {s["Sid"]: s for s in document["Statement"]}
+
+
+def test_the_copying_role_may_read_write_open_and_close() -> None:
+    granted = statements_of("ReplicationRole")
+    assert granted["SeeSources"]["Action"] == ["s3:GetReplicationConfiguration", "s3:ListBucket"]
+    assert "s3:GetObjectVersionForReplication" in granted["ReadSources"]["Action"]
+    assert granted["WriteReplicas"]["Action"] == [
+        "s3:ReplicateDelete",
+        "s3:ReplicateObject",
+        "s3:ReplicateTags",
+    ]
+    sources = {text(r).rpartition(":::")[2] for r in granted["SeeSources"]["Resource"]}
+    assert sources == {text(resource(f"{layer}Bucket").properties["BucketName"]) for layer in COPIED}
+    assert {text(r).rpartition(":::")[2] for r in granted["ReadSources"]["Resource"]} == {
+        f"{s}/*" for s in sources
+    }
+    assert granted["OpenSources"]["Action"] == "kms:Decrypt"
+    assert granted["CloseReplicas"]["Action"] == ["kms:Encrypt", "kms:GenerateDataKey"]
+    assert ":${ReplicaRegion}:" in text(granted["CloseReplicas"]["Resource"])
+
+
+def test_the_replica_comes_before_the_buckets_and_its_roles_before_it() -> None:
+    storage = resource("Storage").properties["Parameters"]
+    role = {"Fn::GetAtt": ["Replication", "Outputs.RoleArn"]}
+    assert storage["ReplicationRoleArn"] == {"Fn::If": ["HasReplica", role, ""]}
+    stack_set = resource("ReplicaStackSet")
+    assert stack_set.body["DependsOn"] == "ReplicaExecutionPolicy"
+    assert stack_set.properties["PermissionModel"] == "SELF_MANAGED"
+    assert resource("ReplicaExecutionPolicy").properties["Roles"] == [{"Ref": "ReplicaExecutionRole"}]
+
+
+def test_the_roles_of_the_stack_set_trust_as_they_must() -> None:
+    def trust(name: str) -> dict[str, Any]:
+        [only] = resource(name).properties["AssumeRolePolicyDocument"]["Statement"]
+        return dict(only["Principal"])
+
+    assert trust("ReplicaAdministrationRole") == {"Service": "cloudformation.amazonaws.com"}
+    assert trust("ReplicaExecutionRole") == {"AWS": {"Fn::GetAtt": ["ReplicaAdministrationRole", "Arn"]}}
+    taken = statements_of("ReplicaAdministrationRole")["TakeExecutionRole"]
+    assert taken["Action"] == "sts:AssumeRole"
+    assert "-ReplicaExecutionRole-" in text(taken["Resource"])
+
+
+def test_the_stack_set_gives_its_template_every_parameter() -> None:
+    given = {p["ParameterKey"] for p in resource("ReplicaStackSet").properties["Parameters"]}
+    assert given == set(template("infrastructure/replica.yaml")["Parameters"])
+    # Transforms, and the types of SAM, are nothing for a stack set.
+    assert "Transform" not in template("infrastructure/replica.yaml")
+    assert not [r for r in resources() if r.template.endswith("replica.yaml") and "Serverless" in r.type]
+
+
+def test_what_is_kept_there_is_kept_as_long_as_here() -> None:
+    for layer in COPIED:
+        kept = []
+        for name in (f"{layer}Bucket", f"{layer}ReplicaBucket"):
+            rules = resource(name).properties["LifecycleConfiguration"]["Rules"]
+            kept += [r["NoncurrentVersionExpiration"] for r in rules if "NoncurrentVersionExpiration" in r]
+        assert kept[0] == kept[1], layer
+
+
+@pytest.mark.parametrize(("environment", "there"), [("dev", False), ("prod", True)])
+def test_only_prod_has_a_second_region(environment: str, there: bool) -> None:
+    found = list(read_template(ROOT, read_environment(ROOT, environment), Place()).resources())
+    assert any(r.type == "AWS::KMS::ReplicaKey" for r in found) is there
+    tables = [r for r in found if r.type == "AWS::DynamoDB::GlobalTable"]
+    assert {len(table.get("Replicas")) for table in tables} == {2 if there else 1}
+    assert ("us-west-2" in json.dumps([t.get("Replicas") for t in tables])) is there

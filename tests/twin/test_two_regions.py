@@ -1,0 +1,161 @@
+"""Prod over two regions and in a private network, deployed by the real command from the real `samconfig.toml`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.twin.conftest import ROOT, STATE_DIR
+from tests.twin.lake import ENVIRONMENT
+from twin.deploy import Target, configuration, deploy
+from twin.settings import Settings
+
+SECOND_REGION = "us-west-2"
+IGNORED = "airlines/_SUCCESS"
+"""A key that the ledger only notes, so that no run starts."""
+
+
+@dataclass(frozen=True)
+class Prod:
+    """The deployed prod lake."""
+
+    target: Target
+    outputs: dict[str, str]
+
+    def client(self, service: str, region: str = "us-east-1") -> Any:
+        endpoint = self.target.endpoint
+        session: Any = boto3.session.Session()
+        return session.client(
+            service,
+            endpoint_url=endpoint["endpoint"],
+            region_name=region,
+            verify=endpoint["ca_bundle"],
+            aws_access_key_id=endpoint["access_key"],
+            aws_secret_access_key=endpoint["secret_key"],
+        )
+
+    def there(self, service: str) -> Any:
+        return self.client(service, SECOND_REGION)
+
+    def copy_of(self, layer: str) -> str:
+        """The name of a bucket's replica."""
+        here = self.outputs[f"{layer}BucketName"]
+        word = {"Operations": "ops"}.get(layer, layer.lower())
+        return here.replace(f"-{layer.lower()}-", f"-{word}-dr-").replace("us-east-1", SECOND_REGION)
+
+
+@pytest.fixture(scope="module")
+def prod(twin: dict[str, str], request: pytest.FixtureRequest) -> Iterator[Prod]:
+    settings = Settings(ROOT, state_folder=ROOT / STATE_DIR)
+    target = Target.find(settings)
+    if ENVIRONMENT == "prod":
+        yield Prod(target, request.getfixturevalue("deployed").cli.outputs)
+        return
+    made = Prod(target, deploy(settings, "prod"))
+    yield made
+    # Nobody waits for it: no other test looks at this lake.
+    made.client("cloudformation").delete_stack(StackName=configuration(settings, "prod")["stack_name"])
+
+
+def test_the_second_region_has_a_stack_of_its_own(prod: Prod) -> None:
+    stacks = prod.there("cloudformation").list_stacks()["StackSummaries"]
+    [stack] = [s for s in stacks if s["StackName"].startswith("StackSet-lake-prod-replica-")]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    for layer in ("Bronze", "Silver", "Gold", "Operations"):
+        location = prod.there("s3").get_bucket_location(Bucket=prod.copy_of(layer))
+        assert location["LocationConstraint"] == SECOND_REGION
+
+
+def test_an_object_is_copied_to_the_second_region_and_encrypted_there(prod: Prod) -> None:
+    here, there = prod.client("s3"), prod.there("s3")
+    bucket = prod.outputs["BronzeBucketName"]
+    here.put_object(Bucket=bucket, Key=IGNORED, Body=b"done")
+    assert here.head_object(Bucket=bucket, Key=IGNORED)["ReplicationStatus"] == "COMPLETED"
+
+    copied = there.get_object(Bucket=prod.copy_of("Bronze"), Key=IGNORED)
+    assert copied["Body"].read() == b"done"
+    assert copied["ReplicationStatus"] == "REPLICA"
+    assert copied["ServerSideEncryption"] == "aws:kms"
+    own = prod.there("kms").describe_key(KeyId="alias/lake-prod-dr")["KeyMetadata"]
+    assert copied["SSEKMSKeyId"] == own["Arn"]
+    assert own["Arn"].split(":")[3] == SECOND_REGION
+    assert own["MultiRegionConfiguration"]["MultiRegionKeyType"] == "REPLICA"
+
+    here.delete_object(Bucket=bucket, Key=IGNORED)
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        there.get_object(Bucket=prod.copy_of("Bronze"), Key=IGNORED)
+
+
+def test_nothing_is_copied_when_the_role_may_not(prod: Prod) -> None:
+    iam, bucket = prod.client("iam"), prod.outputs["SilverBucketName"]
+    s3 = prod.client("s3")
+    role = s3.get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]["Role"].rpartition("/")[2]
+    policy = iam.get_role_policy(RoleName=role, PolicyName="replicate")["PolicyDocument"]
+    without = [s for s in policy["Statement"] if s["Sid"] != "CloseReplicas"]
+    put: Callable[..., Any] = iam.put_role_policy
+    try:
+        put(
+            RoleName=role, PolicyName="replicate", PolicyDocument=json.dumps({**policy, "Statement": without})
+        )
+        s3.put_object(Bucket=bucket, Key="kept/here", Body=b"x")
+        assert s3.head_object(Bucket=bucket, Key="kept/here")["ReplicationStatus"] == "FAILED"
+    finally:
+        put(RoleName=role, PolicyName="replicate", PolicyDocument=json.dumps(policy))
+    s3.delete_object(Bucket=bucket, Key="kept/here")
+
+
+def test_the_ledger_is_in_both_regions(prod: Prod) -> None:
+    table = prod.outputs["LedgerTableName"]
+    item = {"pk": {"S": "REGIONS"}, "sk": {"S": "REGIONS"}}
+    prod.client("dynamodb").put_item(TableName=table, Item=item)
+    assert prod.there("dynamodb").get_item(TableName=table, Key=item)["Item"] == item
+    prod.client("dynamodb").delete_item(TableName=table, Key=item)
+
+
+def test_functions_and_jobs_are_in_the_network(prod: Prod) -> None:
+    ec2 = prod.client("ec2")
+    [network] = ec2.describe_vpcs(Filters=[{"Name": "tag:lake", "Values": ["lake"]}])["Vpcs"]
+    inside = prod.client("lambda").get_function_configuration(FunctionName="lake-prod-intake")["VpcConfig"]
+    assert inside["VpcId"] == network["VpcId"]
+    assert len(inside["SubnetIds"]) == 2
+    outside = prod.client("lambda").get_function_configuration(FunctionName="lake-prod-assets")
+    assert not outside.get("VpcConfig", {}).get("SubnetIds")
+    job = prod.client("glue").get_job(JobName="lake-prod-silver")["Job"]
+    assert job["Connections"]["Connections"] == ["lake-prod-first", "lake-prod-second"]
+    [flow_log] = ec2.describe_flow_logs()["FlowLogs"]
+    assert (flow_log["ResourceId"], flow_log["TrafficType"]) == (network["VpcId"], "ALL")
+
+
+def test_a_stack_set_needs_roles_that_trust_each_other(prod: Prod) -> None:
+    cloudformation = prod.client("cloudformation")
+    trust = '{"Statement": [{"Effect": "Allow", "Principal": {"Service": "%s"}, "Action": "sts:AssumeRole"}]}'
+    for name, service in (("regions-admin", "cloudformation"), ("regions-execution", "lambda")):
+        document = trust % f"{service}.amazonaws.com"
+        prod.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)
+    stack_set = {
+        "StackSetName": "regions",
+        "PermissionModel": "SELF_MANAGED",
+        "AdministrationRoleARN": "arn:aws:iam::000000000000:role/regions-admin",
+        "ExecutionRoleName": "regions-execution",
+        "TemplateURL": "https://unread.example/template",
+        "StackInstancesGroup": [
+            {"DeploymentTargets": {"Accounts": ["000000000000"]}, "Regions": [SECOND_REGION]}
+        ],
+    }
+    body = json.dumps(
+        {"Resources": {"Set": {"Type": "AWS::CloudFormation::StackSet", "Properties": stack_set}}}
+    )
+    cloudformation.create_stack(StackName="regions", TemplateBody=body)
+    with pytest.raises(Exception, match="failed"):
+        cloudformation.get_waiter("stack_create_complete").wait(
+            StackName="regions", WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+        )
+    events = cloudformation.describe_stack_events(StackName="regions")["StackEvents"]
+    reasons = [e.get("ResourceStatusReason", "") for e in events]
+    assert any("regions-execution does not trust" in reason for reason in reasons)
