@@ -18,7 +18,6 @@ from lakehouse.store import Item
 from lakehouse.words import REFRESH_WRITER
 from tests.twin import paths
 from tests.twin.conftest import ROOT
-from tests.twin.conftest import ROOT
 from tests.twin.lake import TwinLake
 from tests.twin.paths import THE_END, Step
 from tests.twin.sample import csv, flights_file, flights_key
@@ -40,11 +39,10 @@ __all__ = ["told"]
 
 ROUNDS = 20 if os.environ.get("LAKEHOUSE_SOAK") else 3
 YEAR = 2041
-MODELS = sorted(path.stem for path in (ROOT / "models").glob("*.sql"))
+MODELS = {path.stem for path in (ROOT / "models").glob("*.sql")}
 FLIGHTS, WEATHER = "promote:flights", "promote:weather"
 WRITERS = (FLIGHTS, WEATHER, REFRESH_WRITER)
 MAINTAIN, JOB = "MaintainStateMachineRole", "MaintainJobRole"
-MODELS = {path.stem for path in (ROOT / "models").glob("*.sql")}
 WEATHER_ROW = {
     "temp": 39.0, "dewp": 26.1, "humid": 59.4, "wind_dir": 270, "wind_speed": 10.4, "wind_gust": "",
     "precip": 0, "pressure": 1012.0, "visib": 10,
