@@ -96,10 +96,13 @@ def test_the_replica_comes_before_the_buckets_and_its_roles_before_it() -> None:
 def test_the_roles_of_the_stack_set_trust_as_they_must() -> None:
     def trust(name: str) -> dict[str, Any]:
         [only] = resource(name).properties["AssumeRolePolicyDocument"]["Statement"]
-        return dict(only["Principal"])
+        return dict(only)
 
-    assert trust("ReplicaAdministrationRole") == {"Service": "cloudformation.amazonaws.com"}
-    assert trust("ReplicaExecutionRole") == {"AWS": {"Fn::GetAtt": ["ReplicaAdministrationRole", "Arn"]}}
+    assert trust("ReplicaAdministrationRole")["Principal"] == {"Service": "cloudformation.amazonaws.com"}
+    execution = trust("ReplicaExecutionRole")
+    assert text(execution["Principal"]["AWS"]).endswith(":root")
+    administration = {"Fn::GetAtt": ["ReplicaAdministrationRole", "Arn"]}
+    assert execution["Condition"] == {"ArnEquals": {"aws:PrincipalArn": administration}}
     taken = statements_of("ReplicaAdministrationRole")["TakeExecutionRole"]
     assert taken["Action"] == "sts:AssumeRole"
     assert "-ReplicaExecutionRole-" in text(taken["Resource"])
