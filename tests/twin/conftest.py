@@ -143,6 +143,13 @@ def lake(deployed: TwinLake, figures: Figures) -> TwinLake:
     return deployed
 
 
+@pytest.fixture(scope="module")
+def gold_held(lake: TwinLake) -> Iterator[None]:
+    """A module's tests look at Silver alone: Gold is made once, after them."""
+    with lake.gold_held():
+        yield
+
+
 @pytest.fixture(scope="session")
 def deployed(twin: dict[str, str]) -> TwinLake:
     """The deployed lake, empty."""

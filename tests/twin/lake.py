@@ -16,11 +16,13 @@ from urllib.parse import quote_plus
 
 import boto3
 
+from lakehouse import writers
 from lakehouse.adapters import connect as core
 from lakehouse.lake import Lake as CoreLake
+from lakehouse.ledger import lease_key
 from lakehouse.settings import Settings
-from lakehouse.store import Item
-from lakehouse.words import quarantine_table
+from lakehouse.store import Is, Item, Update
+from lakehouse.words import REFRESH_WRITER, quarantine_table
 from lakehouse_cli import athena
 from lakehouse_cli.connection import Connection, Lake, TwinEndpoint
 from lakehouse_cli.watch import File, Step, Watch
@@ -78,6 +80,30 @@ class TwinLake:
             yield
         finally:
             events.enable_rule(Name=rule)
+
+    @contextmanager
+    def gold_held(self) -> Iterator[None]:
+        """While it lasts, Gold is held."""
+        self.hold_gold()
+        try:
+            yield
+        finally:
+            self.release_gold()
+
+    def hold_gold(self) -> None:
+        """Hold Gold, as after three failures: what arrives waits for one refresh after ``release_gold``.
+
+        For tests of Silver alone: on two cores a refresh would take the time of the test that follows.
+        """
+        if writers.read(self.core, REFRESH_WRITER).state != writers.HELD:
+            self.rest()
+            held = {"state": writers.HELD, "reason": "a test of Silver"}
+            free = (Is("state", writers.FREE),)
+            self.core.ledger.store.write(Update(lease_key(REFRESH_WRITER), held, when=free))
+
+    def release_gold(self) -> None:
+        """Let Gold go on, if it is held, with what has arrived meanwhile."""
+        writers.retry(self.core, REFRESH_WRITER)
 
     @contextmanager
     def quick_backoff(self) -> Iterator[None]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from tests.twin.lake import TwinLake
 from tests.twin.sample import flights_file, flights_key
+
+pytestmark = pytest.mark.usefixtures("gold_held")
 
 NUMBERS = "SELECT flight, count(*) FROM flights WHERE year = {year} AND month = {month} GROUP BY flight"
 

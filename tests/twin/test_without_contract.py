@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lakehouse_cli.checking import check_project
 from tests.twin.lake import TwinLake
+
+pytestmark = pytest.mark.usefixtures("gold_held")
 
 
 def test_an_unknown_dataset_is_crawled_and_lands_whole(lake: TwinLake) -> None:
