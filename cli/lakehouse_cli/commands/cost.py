@@ -12,6 +12,9 @@ from lakehouse_cli.connection import project_root
 from lakehouse_cli.errors import UsageError
 from lakehouse_cli.options import AsJson, DeployedEnvironment
 
+WHOLE_FROM = 100
+"""Quantities from here on are shown without a fraction."""
+
 
 def cost(
     env: DeployedEnvironment = "dev",
@@ -48,5 +51,6 @@ def cost(
 
 
 def _quantity(quantity: float, unit: str) -> str:
-    number = f"{quantity:,.0f}" if quantity >= 100 or quantity == int(quantity) else f"{quantity:.3g}"  # noqa: PLR2004
+    whole = quantity >= WHOLE_FROM or quantity == int(quantity)
+    number = f"{quantity:,.0f}" if whole else f"{quantity:.3g}"
     return f"{number} {unit}" + ("" if number == "1" or unit == "GB" else "s")
