@@ -26,6 +26,13 @@ JOB = "test_glue_jobs.py::test_runs_the_script_as_the_jobs_role_and_tells_it"
 JOB_LIMITS = "test_glue_jobs.py::test_limits_stops_and_times_out"
 IN_FLIGHT = "test_deployment.py::test_a_run_in_flight_ends_on_the_assets_it_began_with"
 
+LAKE_FORMATION = "test_lakeformation.py::"
+ADMINISTRATOR = LAKE_FORMATION + "test_grants_of_a_stack_need_a_data_lake_administrator"
+APPENDED = LAKE_FORMATION + "test_settings_that_would_replace_the_administrators_are_refused"
+BORN_CLOSED = LAKE_FORMATION + "test_a_table_is_born_closed_and_opened_column_by_column"
+VENDED = LAKE_FORMATION + "test_files_of_a_registered_location_are_read_by_its_role_for_who_may_ask"
+UNKNOWN_VALUE = LAKE_FORMATION + "test_a_tag_of_an_unknown_value_is_a_failure"
+
 SEEN = {
     "AWS::Athena::WorkGroup": {
         "Name": "test_athena_api.py::test_a_workgroup_must_exist_and_be_enabled",
@@ -82,6 +89,15 @@ SEEN = {
     "AWS::KMS::Alias": {"AliasName": TOPIC_KEY, "TargetKeyId": TOPIC_KEY},
     "AWS::KMS::Key": {"KeyPolicy": "test_properties.py::test_a_keys_own_policy_has_to_admit_who_uses_it"},
     "AWS::KMS::ReplicaKey": {"PrimaryKeyArn": COPIED},
+    "AWS::LakeFormation::DataLakeSettings": {"Admins": ADMINISTRATOR, "MutationType": APPENDED},
+    "AWS::LakeFormation::PrincipalPermissions": {
+        "Principal": BORN_CLOSED,
+        "Resource": BORN_CLOSED,
+        "Permissions": BORN_CLOSED,
+    },
+    "AWS::LakeFormation::Resource": {"ResourceArn": VENDED, "RoleArn": VENDED},
+    "AWS::LakeFormation::Tag": {"TagKey": BORN_CLOSED, "TagValues": UNKNOWN_VALUE},
+    "AWS::LakeFormation::TagAssociation": {"Resource": BORN_CLOSED, "LFTags": BORN_CLOSED},
     "AWS::Lambda::Alias": {"FunctionName": EVENT_WAY, "FunctionVersion": EVENT_WAY, "Name": EVENT_WAY},
     "AWS::Lambda::EventInvokeConfig": {
         "DestinationConfig": KEPT,

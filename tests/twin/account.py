@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 GLUE_TRUST = {
     "Version": "2012-10-17",
@@ -27,6 +28,7 @@ class Account:
     endpoint: dict[str, str]
     access_key: str
     secret_key: str
+    session_token: str | None = None
 
     @classmethod
     def administrator(cls, endpoint: dict[str, str]) -> Account:
@@ -41,6 +43,7 @@ class Account:
             verify=self.endpoint["ca_bundle"],
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
+            aws_session_token=self.session_token,
             # Without the validation a fraction of a minute can be sent as a job's timeout.
             config=Config(parameter_validation=False, retries={"total_max_attempts": 1}),
         )
@@ -61,6 +64,28 @@ class Account:
         iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy(*statements))
         return str(role["Role"]["Arn"])
 
+    def assume(self, role_arn: str) -> Account:
+        """The account as a session of a role sees it."""
+        keys = self.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="test")["Credentials"]
+        return Account(self.endpoint, keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+
+    def ask(self, sql: str, workgroup: str, database: str) -> Asked:
+        """A query, waited for."""
+        athena = self.client("athena")
+        try:
+            query_id = athena.start_query_execution(
+                QueryString=sql, WorkGroup=workgroup, QueryExecutionContext={"Database": database}
+            )["QueryExecutionId"]
+        except ClientError as error:
+            return Asked("", error.response["Error"]["Code"], [], [])
+        status = wait_for(lambda: _finished(athena, query_id))
+        if status["State"] != "SUCCEEDED":
+            return Asked(query_id, str(status["StateChangeReason"]), [], [])
+        found = athena.get_query_results(QueryExecutionId=query_id)["ResultSet"]
+        columns = [column["Name"] for column in found["ResultSetMetadata"]["ColumnInfo"]]
+        data = [[cell.get("VarCharValue") for cell in row["Data"]] for row in found["Rows"]]
+        return Asked(query_id, None, columns, data[1:] if data[:1] == [columns] else data)
+
     def make_user(self, name: str, *statements: tuple[list[str], list[str]]) -> Account:
         """A user with these permissions; the account as that user sees it."""
         iam = self.client("iam")
@@ -68,6 +93,21 @@ class Account:
         iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=policy(*statements))
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return Account(self.endpoint, key["AccessKeyId"], key["SecretAccessKey"])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a query came to: why it was refused, or its columns and rows."""
+
+    query_id: str
+    refusal: str | None
+    columns: list[str]
+    rows: list[list[str | None]]
+
+
+def _finished(athena: Any, query_id: str) -> Any:
+    status = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]["Status"]
+    return status if status["State"] not in {"QUEUED", "RUNNING"} else None
 
 
 def policy(*statements: tuple[list[str], list[str]]) -> str:

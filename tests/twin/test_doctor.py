@@ -14,7 +14,7 @@ import pytest
 from tests.twin.account import Account
 from tests.twin.lake import STACK, TwinLake
 
-LACKING = {"job quotas", "lake formation", "catalog encryption"}
+LACKING = {"job quotas", "catalog encryption"}
 """Checks whose service or call the twin does not have."""
 OF_THIS_MACHINE = {"python", "sam", "java"}
 

@@ -392,6 +392,24 @@ def test_lake_formation_that_closes_databases_is_a_warning(account: FakeAccount)
     assert (status, sentence[:45]) == ("warning", "Lake Formation closes new databases here, and")
 
 
+def test_a_deployment_may_make_who_deploys_an_administrator(account: FakeAccount, tmp_path: Path) -> None:
+    settings = (
+        "  Settings:\n    Type: AWS::LakeFormation::DataLakeSettings\n    Properties:\n"
+        "      Admins: [{DataLakePrincipalIdentifier: %s}]\n"
+    )
+    deployment = made_of(tmp_path, settings % ROLE)
+    assert one(account, deployment, "lake formation") == [
+        ("ok", f"The deployment lets {ROLE} administer Lake Formation.")
+    ]
+    deployment = made_of(tmp_path, settings % "arn:aws:iam::1:role/other")
+    assert one(account, deployment, "lake formation") == [
+        (
+            "problem",
+            f"{ROLE} grants in the deployment, which lets arn:aws:iam::1:role/other administer Lake Formation.",
+        )
+    ]
+
+
 def test_who_grants_in_the_deployment_must_administer_lake_formation(
     account: FakeAccount, tmp_path: Path
 ) -> None:

@@ -1,9 +1,10 @@
-"""The resource a Glue call is checked on (Service Authorization Reference, AWS Glue)."""
+"""The resource a call of Glue or Athena is checked on (Service Authorization Reference)."""
 
 from __future__ import annotations
 
 import pytest
 
+from twin.iam.athena_resources import workgroup_of
 from twin.iam.glue_resources import glue_resource
 
 
@@ -31,3 +32,19 @@ from twin.iam.glue_resources import glue_resource
 )
 def test_glue_resource(action: str, request_body: dict[str, object], resource: str) -> None:
     assert glue_resource(action, request_body) == resource
+
+
+@pytest.mark.parametrize(
+    ("request_body", "workgroup"),
+    [
+        ({"QueryExecutionId": "q1"}, "analysts"),
+        ({"QueryExecutionIds": ["q1", "q2"]}, "analysts"),
+        ({"QueryExecutionId": "gone"}, None),
+        ({"QueryExecutionIds": []}, None),
+        ({}, None),
+    ],
+)
+def test_a_call_on_a_query_is_checked_on_its_workgroup(
+    request_body: dict[str, object], workgroup: str | None
+) -> None:
+    assert workgroup_of(request_body, {"q1": "analysts"}.get) == workgroup

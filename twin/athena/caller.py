@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from twin.athena.errors import QueryError
+from twin.athena.sql import text
 from twin.context import Context, Credentials
 
 
@@ -18,6 +19,13 @@ class Caller:
 
     context: Context
     credentials: Credentials
+    arn: str = ""
+    """Whose they are; a session has its own."""
+
+    @cached_property
+    def lakeformation(self) -> Any:
+        """A boto3 client of Lake Formation."""
+        return self.context.client("lakeformation", self.credentials)
 
     @cached_property
     def glue(self) -> Any:
@@ -51,6 +59,19 @@ class Caller:
         except ClientError as error:
             raise refused_by_s3(error, url) from error
         return found
+
+
+def secret_of(caller: Caller, name: str = "", scope: str = "") -> str:
+    """The SQL by which DuckDB reads S3 as the caller, everywhere or where ``scope`` says."""
+    context, keys = caller.context, caller.credentials
+    token = keys.get("AWS_SESSION_TOKEN")
+    return (
+        f"CREATE SECRET {name} (TYPE s3, KEY_ID {text(keys['AWS_ACCESS_KEY_ID'])}, "
+        f"SECRET {text(keys['AWS_SECRET_ACCESS_KEY'])}, REGION {text(context.region)}, URL_STYLE 'path', "
+        f"ENDPOINT {text(context.endpoint.partition('://')[2])}, USE_SSL true"
+        + (f", SESSION_TOKEN {text(token)}" if token else "")
+        + f"{scope})"
+    )
 
 
 def split_url(url: str) -> tuple[str, str]:

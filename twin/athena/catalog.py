@@ -12,10 +12,10 @@ import duckdb
 from botocore.exceptions import ClientError
 from sqlglot import exp
 
-from twin.athena import dialect, hive, iceberg
-from twin.athena.caller import Caller
+from twin.athena import dialect, governed, hive, iceberg
+from twin.athena.caller import Caller, secret_of
 from twin.athena.errors import QueryError, not_supported
-from twin.athena.sql import row_set, to_duck_type
+from twin.athena.sql import row_set, text, to_duck_type
 
 CATALOG_NAME: Final = "awsdatacatalog"
 INFORMATION_SCHEMA: Final = "information_schema"
@@ -53,22 +53,43 @@ class Catalog:
         if database == INFORMATION_SCHEMA:
             return self._information(table, name)
         name, _, metadata_table = name.partition("$")
-        found = self.get_table(database, name, table)
+        found = self._described(database, name, table)
+        access = governed.access_of(self.caller, found)
+        if access is None:
+            return self._rows(table, found, metadata_table, self.caller)
+        if not access.columns:
+            raise governed.refused("Select", name)
+        if metadata_table and not access.sees_all_of([column["Name"] for column in hive.all_columns(found)]):
+            raise governed.refused("Select on all columns and rows", name)
+        rows = self._rows(table, found, metadata_table, self._reader(found))
+        return rows if metadata_table else governed.restricted(rows, access)
+
+    def _reader(self, found: dict[str, Any]) -> Caller:
+        """Who reads a governed table's files: the role of its registered location, else the caller."""
+        reader = governed.reader_of(self.caller, found)
+        if reader is not self.caller:
+            scope = found["StorageDescriptor"]["Location"].rstrip("/") + "/"
+            name = f"vended_{len(self._views)}"
+            self.connection.execute(secret_of(reader, f'"{name}"', f", SCOPE {text(scope)}"))
+        return reader
+
+    def _rows(self, table: exp.Table, found: dict[str, Any], metadata_table: str, reader: Caller) -> str:
+        database, name = found["DatabaseName"], found["Name"]
         if found.get("Parameters", {}).get("table_type", "").upper() == "ICEBERG":
-            return self._iceberg(table, found, metadata_table)
+            return self._iceberg(table, found, metadata_table, reader)
         if metadata_table:
             raise self._table_not_found(database, f"{name}${metadata_table}", table)
         if table.args.get("version"):
             raise not_supported("time travel on a table that is not Iceberg")
         partitions = self.get_partitions(database, name) if found.get("PartitionKeys") else []
-        files = hive.FileTable(found, partitions, self.caller, self.connection)
+        files = hive.FileTable(found, partitions, reader, self.connection)
         relation = files.relation()
         self.scanned_bytes += files.scanned_bytes
         return relation
 
-    def _iceberg(self, table: exp.Table, found: dict[str, Any], metadata_table: str) -> str:
+    def _iceberg(self, table: exp.Table, found: dict[str, Any], metadata_table: str, reader: Caller) -> str:
         location = found["Parameters"]["metadata_location"]
-        source = iceberg.IcebergTable(location, json.loads(self.caller.read(location)), self.connection)
+        source = iceberg.IcebergTable(location, json.loads(reader.read(location)), self.connection)
         if metadata_table:
             if table.args.get("version"):
                 raise not_supported("time travel on a metadata table")
@@ -100,18 +121,31 @@ class Catalog:
 
     # --- Glue --------------------------------------------------------------------------------------
 
-    def get_table(self, database: str, name: str, reference: exp.Table | None = None) -> dict[str, Any]:
-        """A table's description in Glue's structure. Raises ``QueryError``."""
+    def get_table(self, database: str, name: str) -> dict[str, Any]:
+        """What the caller may know of a table, in Glue's structure. Raises ``QueryError``."""
+        found = self._described(database, name, None)
+        return governed.without_hidden(found, governed.access_of(self.caller, found))
+
+    def _described(self, database: str, name: str, reference: exp.Table | None) -> dict[str, Any]:
         try:
             found: dict[str, Any] = self.caller.glue.get_table(DatabaseName=database, Name=name)["Table"]
         except ClientError as error:
             raise self._refused_by_glue(error, database, name, reference) from error
+        access = governed.access_of(self.caller, found)
+        if access is not None and not access.describes:
+            raise governed.refused("Describe", name)
         return found
 
     def get_tables(self, database: str) -> list[dict[str, Any]]:
         """All tables of a database that the caller may see."""
         pages = self.caller.glue.get_paginator("get_tables").paginate(DatabaseName=database)
-        return self._all(pages, "TableList", database)
+        tables = self._all(pages, "TableList", database)
+        seen = [(table, governed.access_of(self.caller, table)) for table in tables]
+        return [
+            governed.without_hidden(table, access)
+            for table, access in seen
+            if access is None or access.describes
+        ]
 
     def get_databases(self) -> list[str]:
         """The names of all databases."""

@@ -14,7 +14,7 @@ from typing import Final
 import duckdb
 
 from twin.athena import dialect, statements
-from twin.athena.caller import Caller
+from twin.athena.caller import Caller, secret_of
 from twin.athena.catalog import Catalog
 from twin.athena.errors import QueryError
 from twin.athena.sql import text
@@ -91,14 +91,7 @@ def connection_of(caller: Caller) -> Iterator[duckdb.DuckDBPyConnection]:
         duck.execute("SET allow_persistent_secrets = false; SET enable_server_cert_verification = true")
         duck.execute(f"SET ca_cert_file = {text(str(context.ca_bundle))}")
         duck.execute(macros())
-        keys = caller.credentials
-        token = keys.get("AWS_SESSION_TOKEN")
-        duck.execute(
-            f"CREATE SECRET (TYPE s3, KEY_ID {text(keys['AWS_ACCESS_KEY_ID'])}, "
-            f"SECRET {text(keys['AWS_SECRET_ACCESS_KEY'])}, REGION {text(context.region)}, URL_STYLE 'path', "
-            f"ENDPOINT {text(context.endpoint.partition('://')[2])}, USE_SSL true"
-            + (f", SESSION_TOKEN {text(token)})" if token else ")")
-        )
+        duck.execute(secret_of(caller))
         duck.execute("SET disabled_filesystems = 'LocalFileSystem'; SET lock_configuration = true")
         yield duck
 

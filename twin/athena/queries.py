@@ -131,7 +131,7 @@ def _caller_of(context: Context, headers: dict[str, str]) -> Caller:
     credentials = {"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": found.secret_access_key}
     if found.session_token:
         credentials["AWS_SESSION_TOKEN"] = found.session_token
-    return Caller(context, credentials)
+    return Caller(context, credentials, found.principal_arn)
 
 
 def _checked(request: JsonObject) -> JsonObject:

@@ -1,4 +1,4 @@
-"""IAM: every policy AWS manages, from moto's copy of them; the resources that Glue's calls are checked on."""
+"""IAM: every policy AWS manages, from moto's copy of them; what calls of Glue and Athena are checked on."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from types import ModuleType
 
 from twin import hooks
 from twin.context import Context
+from twin.iam.athena_resources import with_athena_resources
 from twin.iam.glue_resources import with_glue_resources
 
 
 def install(_app: ModuleType, _context: Context) -> None:
     """Add the managed policies ministack does not know (it has some forty of AWS's fifteen hundred)."""
     from ministack.core import iam_actions
-    from ministack.services import iam
+    from ministack.services import athena, iam
     from moto.iam.aws_managed_policies import aws_managed_policies_data as managed
 
     hooks.require(
@@ -25,4 +26,6 @@ def install(_app: ModuleType, _context: Context) -> None:
         if arn not in iam._aws_managed_policies:
             document = json.dumps(policy["Document"])
             iam._aws_managed_policies[arn] = iam._make_aws_managed_record(name, document)
+    hooks.require(athena, "_executions")
     hooks.replace(iam_actions, "extract_resource_arn", with_glue_resources)
+    hooks.replace(iam_actions, "extract_resource_arn", with_athena_resources)

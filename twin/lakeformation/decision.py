@@ -133,6 +133,10 @@ class Access:
         """Whether every row is shown with all of ``columns``."""
         return any(rule.rows is None and rule.columns >= set(self.columns) for rule in self.rules)
 
+    def sees_all_of(self, columns: Collection[str]) -> bool:
+        """Whether nothing of a table with these columns is hidden."""
+        return self.whole_rows and set(self.columns) >= set(columns)
+
 
 def decide(
     principals: Collection[str],

@@ -338,7 +338,13 @@ def lake_formation(account: Account, deployment: Deployment) -> Findings:
     governed = [r for r in deployment.resources if r.type.startswith("AWS::LakeFormation::")]
     if governed:
         principal = principal_arn(account, deployment.caller)
-        yield _administrator(principal, settings.administrators)
+        made = [
+            str(admin["DataLakePrincipalIdentifier"])
+            for each in governed
+            if each.type == "AWS::LakeFormation::DataLakeSettings"
+            for admin in each.get("Admins", [])
+        ]
+        yield _administrator(principal, settings.administrators, made)
     elif settings.databases_open:
         yield Finding("lake formation", "ok", "New databases are open to whom IAM lets in.")
     else:
@@ -350,9 +356,19 @@ def lake_formation(account: Account, deployment: Deployment) -> Findings:
         )
 
 
-def _administrator(principal: str, administrators: list[str]) -> Finding:
+def _administrator(principal: str, administrators: list[str], made: list[str]) -> Finding:
+    """``made``: whom the deployment itself makes an administrator, before it grants anything."""
     if principal in administrators:
         return Finding("lake formation", "ok", f"{principal} administers Lake Formation.")
+    if principal in made:
+        return Finding("lake formation", "ok", f"The deployment lets {principal} administer Lake Formation.")
+    if made:
+        return Finding(
+            "lake formation",
+            "problem",
+            f"{principal} grants in the deployment, which lets {', '.join(made)} administer Lake Formation.",
+            f"Set the parameter DataLakeAdministratorArn to {principal}.",
+        )
     listed = ", ".join(administrators) or "nobody"
     return Finding(
         "lake formation",
