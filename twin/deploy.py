@@ -18,6 +18,7 @@ import boto3
 import yaml
 from botocore.exceptions import ClientError
 
+from twin.admin import ADMIN_USER
 from twin.errors import DeployError
 from twin.settings import PROFILE, Settings
 
@@ -26,7 +27,8 @@ DEFAULT_ENVIRONMENT = "dev"
 """The environment that ``samconfig.toml`` calls ``default``, so that a bare ``sam deploy`` means it."""
 POLL_DELAY_SECONDS = 1
 """How often the SAM CLI looks at the stack; its default of five is meant for AWS."""
-CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
+ADMINISTRATOR = "DataLakeAdministratorArn"
+CAPABILITIES = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 QUICK_PARAMETERS = {"CrawlPollSeconds": 1, "SweepMinutes": 1}
 DEPLOYMENTS = ("CREATE", "UPDATE")
 OPERATIONS = (*DEPLOYMENTS, "DELETE")
@@ -117,7 +119,8 @@ def deploy_stack(
     """
     built = build(target, template, stack)
     target.client("s3").create_bucket(Bucket=target.artifact_bucket)
-    given = [*runtime_parameters(target.settings), *quick_parameters(built), *parameters]
+    account = target.endpoint["account"]
+    given = [*runtime_parameters(target.settings), *quick_parameters(built, account), *parameters]
     where = ["--template-file", str(built), "--stack-name", stack]
     artifacts = ["--s3-bucket", target.artifact_bucket, "--s3-prefix", stack]
     manner = ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
@@ -165,10 +168,14 @@ def runtime_parameters(settings: Settings) -> list[str]:
     return [f"LambdaRuntime=python{python_version(settings)}", f"LambdaArchitecture={architecture}"]
 
 
-def quick_parameters(template: Path) -> list[str]:
-    """Waits that are set for AWS's pace and prices, shortened where the template has such a parameter."""
+def quick_parameters(template: Path, account: str) -> list[str]:
+    """What the twin sets where a template has such a parameter.
+
+    Waits that are set for AWS's pace and prices are shortened; who deploys administers the data lake.
+    """
     declared = yaml.safe_load(template.read_text()).get("Parameters", {})
-    return [f"{name}={value}" for name, value in QUICK_PARAMETERS.items() if name in declared]
+    wanted = {**QUICK_PARAMETERS, ADMINISTRATOR: f"arn:aws:iam::{account}:user/{ADMIN_USER}"}
+    return [f"{name}={value}" for name, value in wanted.items() if name in declared]
 
 
 def python_version(settings: Settings) -> str:

@@ -88,6 +88,19 @@ class Connection:
             config=config.merge(Config(s3={"addressing_style": "path"})),
         )
 
+    def as_role(self, role_arn: str) -> Connection:
+        """The same place, as a session of a role sees it. Raises ``ClientError`` if it may not be assumed."""
+        sts = self.client("sts")
+        keys = sts.assume_role(RoleArn=role_arn, RoleSessionName="lakehouse")["Credentials"]
+        other = Connection(self.twin)
+        other._session = boto3.Session(
+            aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"],
+            aws_session_token=keys["SessionToken"],
+            region_name=sts.meta.region_name,
+        )
+        return other
+
     def _usual_session(self) -> Any:
         if self._session is None:
             try:

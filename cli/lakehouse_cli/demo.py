@@ -57,6 +57,27 @@ ORDER BY month""",
     ),
 )
 
+PEOPLE = (
+    (
+        "An analyst asks for tail numbers, which the contract calls restricted",
+        "analyst",
+        """SELECT tailnum, sum(flights) AS flights
+FROM aircraft_monthly
+GROUP BY tailnum""",
+        True,
+    ),
+    (
+        "The analyst of one airline asks how many aircraft each airline flew",
+        "carrier-ua",
+        """SELECT carrier, count(DISTINCT tailnum) AS aircraft, sum(flights) AS flights
+FROM aircraft_monthly
+GROUP BY carrier
+ORDER BY carrier""",
+        False,
+    ),
+)
+"""Question, role, statement, and whether it has to be refused."""
+
 TRACED = ("gold.carrier_punctuality_monthly", "mean_dep_delay", {"year": "2013", "month": "2"})
 
 
@@ -97,6 +118,8 @@ def run(root: Path, data: Path | None, port: int, *, down: bool, timeout_seconds
         _show_counts(lake, console)
     with watch.stage("Ask Gold, through Athena"):
         _show_gold(lake, console)
+    with watch.stage("Ask as people who may see less"):
+        _show_access(lake, endpoint.account, console)
     with watch.stage("Ask where a figure comes from"):
         _show_lineage(lake, console)
     _show_times(watch)
@@ -216,6 +239,23 @@ def _show_gold(lake: Lake, console: Console) -> None:
     for question, sql in QUESTIONS:
         console.print(Text(f"\n{question}", style="bold"))
         _ask(lake, console, sql, "gold")
+
+
+def _show_access(lake: Lake, account: str, console: Console) -> None:
+    """Ask as a role, in its own workgroup. Raises ``CommandError`` where what is closed is answered."""
+    for question, role, sql, is_refused in PEOPLE:
+        person = lake.connection.as_role(f"arn:aws:iam::{account}:role/{lake.stack}-{role}")
+        theirs = Lake(lake.stack, {**lake.outputs, "WorkgroupName": f"{lake.stack}-{role}"}, person)
+        console.print(Text(f"\n{question} ({lake.stack}-{role})", style="bold"))
+        try:
+            _ask(theirs, console, sql, "gold")
+        except CommandError as refused:
+            if not is_refused:
+                raise
+            console.print(Text(f"Refused: {refused}", style="yellow"))
+        else:
+            if is_refused:
+                raise CommandError(f"{lake.stack}-{role} was let through where it has to be refused.")
 
 
 def _show_lineage(lake: Lake, console: Console) -> None:

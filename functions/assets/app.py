@@ -6,6 +6,7 @@ deletes; the old prefix stays for the runs that use it, and so it does when the 
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,12 @@ from aws_lambda_powertools import Logger
 
 from lakehouse.adapters.assets_bucket import S3Assets
 from lakehouse.adapters.cloudformation import fail, succeed
+from lakehouse.adapters.governed_tables import govern_tables
 from lakehouse.assets import compile_assets
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
 from lakehouse.shipping import ship
+from lakehouse.words import GOVERNANCE_FILE
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -43,8 +46,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG
 
 
 def ship_sources(settings: Settings) -> dict[str, str]:
-    """Compile and ship the sources of this artifact. Returns the resource's attributes."""
+    """Compile and ship the sources of this artifact, and govern the tables that are there by them.
+
+    Returns the resource's attributes.
+    """
     assets = compile_assets(SOURCES)
     ship(assets, S3Assets.connect(settings.operations_bucket), datetime.now(UTC))
-    logger.info("assets shipped", extra={"prefix": assets.prefix})
+    tables = govern_tables(settings, json.loads(assets.files[GOVERNANCE_FILE]))
+    logger.info("assets shipped", extra={"prefix": assets.prefix, "governed_tables": tables})
     return {"Prefix": assets.prefix, "Hash": assets.hash}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import boto3
 from awsglue.utils import getResolvedOptions
 
+from lakehouse_spark.governed import Governing
 from lakehouse_spark.objects import S3Objects
 from lakehouse_spark.session import job_session
 from lakehouse_spark.silver import promote
@@ -15,7 +16,7 @@ from lakehouse_spark.silver_run import Job
 
 ARGUMENTS = [
     "run_id", "dataset", "writer", "manifest", "plan", "report",
-    "bronze_bucket", "silver_bucket", "operations_bucket", "silver_database",
+    "bronze_bucket", "silver_bucket", "operations_bucket", "silver_database", "governed_roles",
 ]  # fmt: skip
 
 
@@ -35,7 +36,8 @@ def main() -> None:
     client = boto3.client("s3")
     bronze = S3Objects(client, options["bronze_bucket"])
     operations = S3Objects(client, options["operations_bucket"])
-    promote(job_session(), job, bronze, operations)
+    governing = Governing(boto3.client("lakeformation"), options["governed_roles"])
+    promote(job_session(), job, bronze, operations, governing)
 
 
 if __name__ == "__main__":

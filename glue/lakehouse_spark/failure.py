@@ -13,6 +13,7 @@ from typing import Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lakehouse import words
+from lakehouse.governing import NotGoverned
 from lakehouse_spark.errors import JobError, JobFailed
 from lakehouse_spark.objects import Objects
 
@@ -39,7 +40,7 @@ def failure_of(run_id: str, step: str, error: BaseException) -> words.Failure:
     found = found_words(error)
     return {
         "run_id": run_id,
-        "failure_class": "ENVIRONMENT" if found else "FILES",
+        "failure_class": "ENVIRONMENT" if found or isinstance(error, NotGoverned) else "FILES",
         "error": type(error).__name__,
         "message": f"{step}: {_safe_text(error, found)}",
     }
@@ -65,7 +66,7 @@ def found_words(error: BaseException) -> list[str]:
 
 
 def _safe_text(error: BaseException, found: list[str]) -> str:
-    if isinstance(error, JobError):
+    if isinstance(error, JobError | NotGoverned):
         return str(error)
     if isinstance(error, ClientError):
         return f"{error.response['Error']['Code']} in {error.operation_name}"

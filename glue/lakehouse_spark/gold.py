@@ -22,6 +22,7 @@ from lakehouse import words
 from lakehouse_spark import gold_changes, gold_frame, gold_scope, gold_table, publish
 from lakehouse_spark.errors import JobError, ModelBroken, RefreshFailed
 from lakehouse_spark.failure import found_words, told
+from lakehouse_spark.governed import NOT_GOVERNED, Governing, governed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,9 +55,9 @@ class Lake:
         """The full name in Spark of a model's input."""
         return self.table(model_input["layer"], model_input["table"])
 
-    def location(self, model: str) -> str | None:
-        """Where a new Gold table lies."""
-        return None if self.gold_location is None else f"{self.gold_location}/{model}"
+    def location(self, folder: str, model: str) -> str | None:
+        """Where a Gold table belongs: below the open or the closed folder."""
+        return None if self.gold_location is None else f"{self.gold_location}/{folder}/{model}"
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,22 @@ class Job:
     lake: Lake
 
 
-def refresh(spark: SparkSession, job: Job, operations: Objects) -> GoldReport:
+def refresh(
+    spark: SparkSession, job: Job, operations: Objects, governing: Governing | None = None
+) -> GoldReport:
     """Refresh the models of a manifest; returns the report, which also lies at ``job.report_key``.
 
     When it fails, ``failure.json`` lies beside the report, and ``JobFailed`` is raised: it names no value.
     """
     try:
-        plans = load_plans(operations.get_json(job.manifest_key), operations.get_json)
+        manifest: GoldManifest = operations.get_json(job.manifest_key)
+        plans = load_plans(manifest, operations.get_json)
         previous = operations.get_json(job.report_key) if operations.head(job.report_key) else None
         save = partial(operations.put_json, job.report_key)
-        return Refresh(spark, job.run_id, job.lake, job.report_key, save, previous).run(plans)
+        todo = Refresh(spark, job.run_id, job.lake, job.report_key, save, previous)
+        if governing is not None:
+            todo.governed = governed(operations, manifest["assets_prefix"], governing)
+        return todo.run(plans)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is written down, and raised without its values
         raise told(operations, job.report_key, job.run_id, "refresh", error) from None
 
@@ -154,6 +161,7 @@ class Refresh:
         self.pins: dict[str, int] = {}
         self.turns: dict[str, Future[None]] = {}
         self.planning = threading.Lock()
+        self.governed = NOT_GOVERNED
         self.timezone = ""
         self.size_bytes = 0
 
@@ -225,10 +233,16 @@ class Refresh:
             inputs = self._require_inputs(plan)
             is_new = not gold_table.exists(self.spark, table)
             marker = None if is_new else gold_table.newest_marker(self.spark, table)
-            if marker is not None and marker.inputs == inputs and marker.model_hash == plan["hash"]:
+            moves = not is_new and gold_table.is_elsewhere(self.spark, table, self._location(plan))
+            if (
+                marker is not None
+                and marker.inputs == inputs
+                and marker.model_hash == plan["hash"]
+                and not moves
+            ):
                 self._up_to_date(plan, marker)
                 return
-            scope = self._scope(plan, table, marker)
+            scope = gold_scope.EVERYTHING if moves else self._scope(plan, table, marker)
             frame = self.spark.table(table) if scope.nothing else self._frame(plan, scope)
         outcome = _outcome(plan, frame, scope, inputs)
         if is_new:
@@ -249,7 +263,8 @@ class Refresh:
         return found
 
     def _up_to_date(self, plan: ModelPlan, marker: Marker) -> None:
-        """Nothing to do. What an earlier attempt of this very run published stays in the report."""
+        """No row to make. What an earlier attempt of this very run published stays in the report."""
+        self._govern(plan)
         earlier = self.log.outcomes.get(plan["model"])
         if earlier is not None and marker.run_id == self.run_id:
             earlier["snapshot_id"] = marker.snapshot_id
@@ -297,9 +312,10 @@ class Refresh:
     # --- Writing and publishing ------------------------------------------------------------------
 
     def _create(self, plan: ModelPlan, frame: DataFrame, table: str, outcome: TableOutcome) -> None:
-        """A new table appears with its rows in it: creating it is publishing it."""
+        """A new table appears with its rows in it: creating it is publishing it. It is born closed."""
         self.log.announce(outcome)
-        gold_table.create(frame, table, plan, self.lake.location(plan["model"]), self._summary(outcome))
+        gold_table.create(frame, table, plan, self._location(plan), self._summary(outcome))
+        self._govern(plan)
         self._count(outcome, table, int(gold_table.head(self.spark, table) or 0))
 
     def _rewrite(
@@ -313,12 +329,23 @@ class Refresh:
             publish.commit_marker(self.spark, table, branch, summary, head)
         else:
             gold_table.evolve(self.spark, table, frame, plan)
+            self._govern(plan)
+            gold_table.move(self.spark, table, self._location(plan))
             publish.create_branch(self.spark, table, branch)
             rows = gold_table.aligned(self.spark, table, frame)
             gold_table.overwrite(rows, table, branch, scope.to_write(), summary)
         self._count(outcome, table, publish.branch_head(self.spark, table, branch))
         self.log.announce(outcome)
         publish.publish(self.spark, table, branch)
+        gold_table.purge_former_place(self.spark, table)
+
+    def _location(self, plan: ModelPlan) -> str | None:
+        return self.lake.location(self.governed.folder(plan["model"]), plan["model"])
+
+    def _govern(self, plan: ModelPlan) -> None:
+        if self.governed.governor is not None:
+            columns = self.spark.table(self.lake.table("gold", plan["model"])).columns
+            self.governed.tag("gold", self.lake.gold_database, plan["model"], columns)
 
     def _summary(self, outcome: TableOutcome) -> dict[str, str]:
         return {

@@ -120,6 +120,56 @@ def size_bytes(spark: SparkSession, table: str, snapshot_id: int) -> int:
     return int(summary.get("total-files-size") or 0)
 
 
+# --- Where it lies ---------------------------------------------------------------------------------
+
+
+def is_elsewhere(spark: SparkSession, table: str, location: str | None) -> bool:
+    """Whether the table lies, or left rows, somewhere else than at ``location``."""
+    iceberg_table = publish.load_table(spark, table)
+    moved = bool(iceberg_table.properties().containsKey(words.FORMER_LOCATION))
+    return moved or (location is not None and str(iceberg_table.location()) != location)
+
+
+def move(spark: SparkSession, table: str, location: str | None) -> None:
+    """Let the table lie at ``location`` from now on; where it lay is noted until nothing is left there.
+
+    All of its rows have to be written anew on the next branch.
+    """
+    iceberg_table = publish.load_table(spark, table)
+    former = str(iceberg_table.location())
+    if location is None or former == location:
+        return
+    both = iceberg_table.newTransaction()
+    both.updateProperties().set(words.FORMER_LOCATION, former).commit()
+    both.updateLocation().setLocation(location).commit()
+    both.commitTransaction()
+
+
+def purge_former_place(spark: SparkSession, table: str) -> None:
+    """Once main's rows lie in the table's new place: forget all older snapshots and delete the old place.
+
+    The table as it was before cannot be read any more, which is the point.
+    """
+    iceberg_table = publish.load_table(spark, table)
+    former = iceberg_table.properties().get(words.FORMER_LOCATION)
+    if former is None:
+        return
+    iceberg_table.refresh()
+    expiry = iceberg_table.expireSnapshots().cleanExpiredFiles(True)
+    current = iceberg_table.currentSnapshot().snapshotId()
+    for snapshot in list(_each(iceberg_table.snapshots())):
+        if snapshot.snapshotId() != current:
+            expiry = expiry.expireSnapshotId(snapshot.snapshotId())
+    expiry.commit()
+    delete_folder(iceberg_table, str(former).rstrip("/") + "/")
+    iceberg_table.updateProperties().remove(words.FORMER_LOCATION).commit()
+
+
+def delete_folder(iceberg_table: Any, folder: str) -> None:
+    """Delete whatever lies below a folder, by the table's own access to files."""
+    iceberg_table.io().deletePrefix(folder)
+
+
 # --- Schema and partitioning -------------------------------------------------------------------
 
 

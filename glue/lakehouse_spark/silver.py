@@ -22,6 +22,7 @@ from lakehouse_spark import publish, silver_quarantine, silver_write
 from lakehouse_spark.choose import changed_files
 from lakehouse_spark.errors import StillChanging
 from lakehouse_spark.failure import told
+from lakehouse_spark.governed import Governing
 from lakehouse_spark.objects import Objects
 from lakehouse_spark.silver_read import choose, empty_staged, read
 from lakehouse_spark.silver_report import MARKER_GROUP, report
@@ -31,7 +32,13 @@ from lakehouse_spark.silver_winners import Frames, sort_out
 MAX_ATTEMPTS: Final = 5
 
 
-def promote(spark: SparkSession, job: Job, bronze: Objects, operations: Objects) -> words.SilverReport:
+def promote(
+    spark: SparkSession,
+    job: Job,
+    bronze: Objects,
+    operations: Objects,
+    governing: Governing | None = None,
+) -> words.SilverReport:
     """Promote the files of a manifest into Silver; returns the report, which also lies at
     ``job.report_key``.
 
@@ -40,7 +47,7 @@ def promote(spark: SparkSession, job: Job, bronze: Objects, operations: Objects)
     """
     meter = Meter()
     try:
-        run = start(spark, job, bronze, operations, meter)
+        run = start(spark, job, bronze, operations, meter, governing)
         done = _promote(run)
         empty_staged(run)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is written down, and raised without its values
@@ -85,6 +92,7 @@ def _write(run: Run, frame: DataFrame) -> words.SilverReport | None:
         return None
     with run.meter.timed("tables"):
         silver_write.make_tables(run, frames.columns)
+        govern(run)
         publish.create_branch(run.spark, job.silver, job.branch)
     expected = run.files.expected()
     with run.meter.timed("write"):
@@ -96,6 +104,13 @@ def _write(run: Run, frame: DataFrame) -> words.SilverReport | None:
         counted = with_quarantine and frames.displaced is None
         silver_write.audit(run, expected, with_quarantine=counted)
     return _publish(run, with_quarantine=with_quarantine)
+
+
+def govern(run: Run) -> None:
+    """Open what the contract opens, before any row of this run is there to be seen."""
+    database, dataset = run.job.database, run.job.dataset
+    run.governed.tag("silver", database, dataset, run.table)
+    run.governed.tag("silver", database, words.quarantine_table(dataset), words.QUARANTINE_COLUMNS)
 
 
 def _leave_out_changed(run: Run, frames: Frames, *, with_quarantine: bool) -> bool:

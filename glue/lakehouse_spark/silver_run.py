@@ -11,6 +11,7 @@ from datetime import datetime
 from pyspark.sql import SparkSession
 
 from lakehouse import words
+from lakehouse_spark.governed import NOT_GOVERNED, Governed, Governing, governed
 from lakehouse_spark.objects import Head, Objects
 from lakehouse_spark.parse import Reading, reading
 from lakehouse_spark.rules import KEEP_OUT
@@ -83,6 +84,7 @@ class Run:
     plan: words.DatasetPlan
     files: Files
     how: Reading
+    governed: Governed = NOT_GOVERNED
     table: dict[str, str] = field(default_factory=dict)
     staged: dict[str, tuple[Objects, str, Head]] = field(default_factory=dict)
     group: dict[str, str] | None = None
@@ -107,11 +109,22 @@ class Run:
         return sorted(old for entry in self.files.live_entries for old in entry["replaces"])
 
 
-def start(spark: SparkSession, job: Job, bronze: Objects, operations: Objects, meter: Meter) -> Run:
+def start(
+    spark: SparkSession,
+    job: Job,
+    bronze: Objects,
+    operations: Objects,
+    meter: Meter,
+    governing: Governing | None,
+) -> Run:
     """A run with its manifest and plan read."""
-    files = Files(operations.get_json(job.manifest_key))
+    manifest: words.Manifest = operations.get_json(job.manifest_key)
     plan: words.DatasetPlan = operations.get_json(job.plan_key)
-    return Run(spark, job, bronze, operations, meter, plan, files, reading(plan, []))
+    how = reading(plan, [])
+    governance = NOT_GOVERNED
+    if governing is not None:
+        governance = governed(operations, manifest["assets_prefix"], governing)
+    return Run(spark, job, bronze, operations, meter, plan, Files(manifest), how, governance)
 
 
 def columns_of(spark: SparkSession, table: str) -> dict[str, str]:

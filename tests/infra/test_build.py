@@ -88,7 +88,7 @@ def test_no_build_is_cached_and_both_environments_are_complete() -> None:
         assert overrides["Environment"] == environment
         assert set(overrides) <= set(template("template.yaml")["Parameters"])
         assert deploy["stack_name"] == f"{overrides['LakeName']}-{environment}"
-        assert {"CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"} == set(deploy["capabilities"])
+        assert {"CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"} == set(deploy["capabilities"])
         # Otherwise a first deployment that failed blocks the next one.
         assert deploy["on_failure"] == "DELETE"
     prod = dict(

@@ -85,6 +85,7 @@ SEEN = {
         "AssumeRolePolicyDocument": "test_twin_core.py::test_a_function_needs_a_role_that_trusts_lambda",
         "ManagedPolicyArns": "test_order_and_repetition.py::test_peer_01_the_same_event_three_times_lands_once",
         "Policies": "test_twin_core.py::test_a_task_may_do_what_the_machines_role_may",
+        "RoleName": "test_access.py::test_access",
     },
     "AWS::KMS::Alias": {"AliasName": TOPIC_KEY, "TargetKeyId": TOPIC_KEY},
     "AWS::KMS::Key": {"KeyPolicy": "test_properties.py::test_a_keys_own_policy_has_to_admit_who_uses_it"},

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pyspark.sql import SparkSession
 
-from lakehouse_spark import gold_frame, gold_table
+from lakehouse.words import GovernancePlan, TableAccess
+from lakehouse_spark import gold_frame, gold_table, publish
 from lakehouse_spark.errors import JobFailed, RefreshFailed
+from lakehouse_spark.governed import Governed
 from tests.spark import gold_lake
 from tests.spark.gold_lake import (
     CARRIERS,
@@ -186,3 +190,66 @@ def test_a_column_that_has_not_landed_is_waited_for(lake: SparkSession) -> None:
     lake.sql(f"INSERT INTO {FLIGHTS} VALUES (DATE '2013-01-01', 'UA', 4, 'B22')")
     Run(lake, "refresh-2")(eager)
     assert rows(lake, LAKE.table("gold", "eager"))[0] == ("2013-01-01", "B22")
+
+
+# --- Where a table lies ---------------------------------------------------------------------------
+
+PLACE = "memory/gold"
+
+
+def governed_run(spark: SparkSession, run_id: str, *, closed: bool) -> Run:
+    """A run in a lake whose ``daily`` belongs under the open or the closed location."""
+    run = Run(spark, run_id)
+    run.refresh.lake = replace(LAKE, gold_location=PLACE)
+    access = TableAccess(domain=None, columns={}, closed=closed)
+    governance = GovernancePlan(
+        plan_version=1, hash="", classifications=["public"], tables={"gold.daily": access}, row_filters=[]
+    )
+    run.refresh.governed = Governed(governance)
+    return run
+
+
+def place(spark: SparkSession) -> str:
+    return str(publish.load_table(spark, DAILY).location())
+
+
+def test_a_table_that_becomes_classified_moves_and_leaves_nothing_behind(
+    lake: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted: list[str] = []
+    monkeypatch.setattr(gold_table, "delete_folder", lambda table, folder: deleted.append(folder))
+    land(lake)
+    governed_run(lake, "refresh-1", closed=False)(DAILY_PLAN)
+    before = rows(lake, DAILY)
+    assert place(lake) == f"{PLACE}/open/daily"
+
+    report = governed_run(lake, "refresh-2", closed=True)(DAILY_PLAN)
+    assert [each["table"] for each in report["models"]] == ["daily"]
+    assert (place(lake), deleted) == (f"{PLACE}/closed/daily", [f"{PLACE}/open/daily/"])
+    assert rows(lake, DAILY) == before
+    files = [row.file_path for row in lake.table(f"{DAILY}.all_files").collect()]
+    assert files
+    assert all(file.startswith(f"{PLACE}/closed/daily/data/") for file in files)
+    assert lake.table(f"{DAILY}.snapshots").count() == 1
+
+    assert governed_run(lake, "refresh-3", closed=True)(DAILY_PLAN)["skipped"] == ["daily"]
+    assert len(deleted) == 1
+
+
+def test_a_move_that_died_before_the_old_place_was_emptied_is_done_again(
+    lake: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted: list[str] = []
+
+    def die(table: object, folder: str) -> None:
+        raise InterruptedError
+
+    land(lake)
+    governed_run(lake, "refresh-1", closed=False)(DAILY_PLAN)
+    monkeypatch.setattr(gold_table, "delete_folder", die)
+    with pytest.raises(InterruptedError):
+        governed_run(lake, "refresh-2", closed=True)(DAILY_PLAN)
+    monkeypatch.setattr(gold_table, "delete_folder", lambda table, folder: deleted.append(folder))
+    governed_run(lake, "refresh-3", closed=True)(DAILY_PLAN)
+    assert (place(lake), deleted) == (f"{PLACE}/closed/daily", [f"{PLACE}/open/daily/"])
+    assert governed_run(lake, "refresh-4", closed=True)(DAILY_PLAN)["skipped"] == ["daily"]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lakehouse_cli.checking import check_project
-from tests.twin.lake import TwinLake
+from tests.twin.account import Account
+from tests.twin.lake import STACK, TwinLake
 
 pytestmark = pytest.mark.usefixtures("gold_held")
 
@@ -27,6 +28,20 @@ def test_an_unknown_dataset_is_crawled_and_lands_whole(lake: TwinLake) -> None:
         "reading",
         "place",
     ]
+
+
+def test_its_table_is_closed_until_somebody_finishes_the_contract(
+    lake: TwinLake, twin: dict[str, str]
+) -> None:
+    lake.land("gauges/a.csv", "id,reading\n1,2.5\n", gold=False)
+    administrator = Account.administrator(twin)
+    answers = {}
+    for role in ("engineer", "steward"):
+        person = administrator.assume(f"arn:aws:iam::{twin['account']}:role/{STACK}-{role}")
+        database = lake.cli.name("SilverDatabaseName")
+        answers[role] = person.ask("SELECT id, reading FROM gauges", f"{STACK}-{role}", database)
+    assert "Required Select on gauges" in str(answers["engineer"].refusal)
+    assert (answers["steward"].refusal, answers["steward"].rows) == (None, [["1", "2.5"]])
 
 
 def test_its_draft_contract_passes_check(lake: TwinLake, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from lakehouse.assets import compile_definitions
 from lakehouse.contracts import compile_contracts
 from lakehouse.errors import DefinitionError
-from lakehouse.governance import compile_governance, strictest
+from lakehouse.governance import compile_governance, read_access, read_grants, strictest
 from lakehouse.models import compile_models
 from lakehouse.words import QUARANTINE_COLUMNS, GovernancePlan
 
@@ -298,6 +298,35 @@ def test_a_check_tells_of_the_grants_though_a_contract_is_wrong(sources: Path) -
     with pytest.raises(DefinitionError) as wrong:
         compile_definitions(sources)
     assert wrong.value.problems[-1] == "governance/grants.yaml: grant: extra inputs are not permitted."
+
+
+# --- The access file ------------------------------------------------------------------------------
+
+CASE = "cases:\n- {name: n, role: analyst, layer: gold, query: SELECT 1, %s}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (CASE % "rows: [], refused: gone", "governance/access.yaml: cases[0]: says either rows or refused."),
+        (CASE % "columns: [a]", "governance/access.yaml: cases[0]: says either rows or refused."),
+        (CASE % "rows: [], row: 1", "governance/access.yaml: cases[0].row: Extra inputs are not permitted."),
+        ("cases:\n- {name: n", "governance/access.yaml: line 3, column 1: cannot be read as YAML"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_refused(sources: Path, text: str, problem: str) -> None:
+    (sources / "governance/access.yaml").write_text(text)
+    with pytest.raises(DefinitionError) as wrong:
+        compiled(sources)
+    assert wrong.value.problems[0].startswith(problem)
+
+
+def test_the_samples_questions_are_asked_as_roles_that_the_grants_know() -> None:
+    cases, problems = read_access(sample_lake.ROOT)
+    grants, _ = read_grants(sample_lake.ROOT)
+    assert problems.found == []
+    known = {each.role for each in grants.grants} | {each.role for each in grants.row_filters}
+    assert {each.role for each in cases} == known
 
 
 # --- The sample lake ----------------------------------------------------------------------------

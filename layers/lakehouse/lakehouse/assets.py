@@ -16,7 +16,7 @@ from typing import Final
 
 from .contracts import compile_contracts
 from .errors import DefinitionError
-from .governance import compile_governance, read_grants
+from .governance import compile_governance, read_access, read_grants
 from .models import compile_models, read_models
 from .words import (
     GOVERNANCE_FILE,
@@ -31,7 +31,7 @@ from .words import (
 )
 
 CORE: Final = Path(__file__).parent
-CORE_FILES: Final = ("__init__.py", "words.py")
+CORE_FILES: Final = ("__init__.py", "governing.py", "words.py")
 """The part of the core that a Glue job imports; it needs the standard library only."""
 
 _ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)
@@ -85,7 +85,7 @@ def _reading_problems(models: Path) -> tuple[str, ...]:
 
 
 def _grant_problems(sources: Path) -> tuple[str, ...]:
-    return tuple(map(str, read_grants(sources)[1].found))
+    return tuple(map(str, [*read_grants(sources)[1].found, *read_access(sources)[1].found]))
 
 
 def compile_assets(sources: Path, core: Path = CORE) -> CompiledAssets:

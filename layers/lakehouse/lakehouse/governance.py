@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 import sqlglot
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
@@ -38,6 +38,7 @@ from .yaml_text import read_mapping
 
 FOLDER: Final = "governance"
 GRANTS_FILE: Final = "grants.yaml"
+ACCESS_FILE: Final = "access.yaml"
 MAX_ROWS_LENGTH: Final = 2047
 """Lake Formation refuses row filter expressions of 2,048 characters ("PartiQL support in row filter
 expressions")."""
@@ -94,6 +95,42 @@ class Grants(_Strict):
     row_filters: list[FilterGrant] = []
 
 
+class AccessCase(_Strict):
+    """One question of ``governance/access.yaml``: who asks what, and what the whole answer is."""
+
+    name: str = Field(min_length=1)
+    role: Name
+    layer: Literal["bronze", "silver", "gold"]
+    query: str = Field(min_length=1)
+    columns: list[str] = []
+    rows: list[list[str | None]] | None = None
+    refused: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _has_one_answer(self) -> Self:
+        if (self.rows is None) == (self.refused is None):
+            raise ValueError("says either rows or refused")
+        return self
+
+
+def read_access(sources: Path) -> tuple[list[AccessCase], Problems]:
+    """The questions of ``governance/access.yaml`` (none without the file), and what is wrong with it."""
+    path = sources / FOLDER / ACCESS_FILE
+    problems = Problems(f"{FOLDER}/{ACCESS_FILE}")
+    if not path.is_file():
+        return [], problems
+    data = read_mapping(path.read_text(encoding="utf-8"), problems) or {}
+    cases: list[AccessCase] = []
+    for place, each in enumerate(data.get("cases") or []):
+        try:
+            cases.append(AccessCase.model_validate(each))
+        except ValidationError as error:
+            for item in error.errors(include_url=False):
+                where = ".".join([f"cases[{place}]", *map(str, item["loc"])])
+                problems.add(where, item["msg"].removeprefix("Value error, ").rstrip("."))
+    return cases, problems
+
+
 def read_grants(sources: Path) -> tuple[Grants, Problems]:
     """The grants below a folder; without a file nothing is opened. What is wrong stands in the problems."""
     path = sources / FOLDER / GRANTS_FILE
@@ -122,6 +159,7 @@ def compile_governance(
     Raises ``DefinitionError`` with every problem.
     """
     grants, problems = read_grants(sources)
+    problems.found += read_access(sources)[1].found
     problems.end()
     tables: dict[str, TableAccess] = {}
     for plan in plans.values():

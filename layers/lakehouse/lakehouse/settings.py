@@ -34,6 +34,8 @@ class Settings(BaseModel):
     gold_job_name: str = Field(min_length=1)
     maintain_job_name: str = Field(min_length=1)
     crawler_name: str = Field(min_length=1)
+    governed_roles: str = Field(default="off", pattern=r"^(off|arn:[a-z-]+:iam::[0-9]{12}:role/.+-)$")
+    """What the ARNs of the lake's roles begin with; off where IAM alone decides who reads."""
     assets_prefix: str = Field(pattern=r"^assets/[^/]+/$")
     max_batch_files: int = Field(default=1000, ge=1, le=10_000)
     max_batch_bytes: int = Field(default=64 * 1024**3, ge=1)

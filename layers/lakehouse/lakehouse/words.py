@@ -137,6 +137,9 @@ MARKER_MODEL_HASH: Final = "lakehouse.model-hash"
 MARKER_MAINTENANCE: Final = "lakehouse.maintenance"
 """The last commit of maintenance: the run id. What was committed before it has been looked at."""
 
+FORMER_LOCATION: Final = "lakehouse.former-location"
+"""A table's property: where it lay before it moved, as long as something may be left there."""
+
 # --- Objects in the operations bucket ---------------------------------------------------------
 
 
@@ -153,6 +156,10 @@ FAILURE_FILE: Final = "failure.json"
 LIBRARY_FILE: Final = "lakehouse_spark.zip"
 INDEX_FILE: Final = "index.json"
 GOVERNANCE_FILE: Final = "governance.json"
+
+OPEN_FOLDER: Final = "open"
+CLOSED_FOLDER: Final = "closed"
+"""The two prefixes of the Gold bucket: Lake Formation guards what lies below the closed one."""
 
 
 def plan_key(assets_prefix: str, dataset: str) -> str:

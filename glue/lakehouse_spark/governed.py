@@ -1,0 +1,59 @@
+"""What a run does for governance: tags on the tables it makes, and where a Gold table lies.
+
+A run never opens what is closed already: the plan it works with was pinned when it claimed, and a deployment
+may have closed a column since. Columns without a tag of their own are opened, and nothing else is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lakehouse import words
+from lakehouse.governing import OFF, Governor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lakehouse.words import GovernancePlan
+    from lakehouse_spark.objects import Objects
+
+
+@dataclass(frozen=True)
+class Governing:
+    """Who governs: a boto3 client of Lake Formation, and what the ARNs of the lake's roles begin with."""
+
+    client: Any = None
+    roles: str = OFF
+
+
+@dataclass(frozen=True)
+class Governed:
+    """The governance of one run."""
+
+    plan: GovernancePlan | None
+    governor: Governor | None = None
+
+    def tag(self, layer: str, database: str, table: str, columns: Iterable[str]) -> None:
+        """Open the columns of a table that its contract or model opens. Nothing where IAM alone decides."""
+        if self.governor is not None:
+            self.governor.govern(layer, database, table, columns)
+
+    def folder(self, model: str) -> str:
+        """Under which prefix of the bucket a Gold table belongs; closed, as long as nothing says
+        otherwise.
+        """
+        access = self.plan["tables"].get(f"gold.{model}") if self.plan else None
+        return words.OPEN_FOLDER if access is not None and not access["closed"] else words.CLOSED_FOLDER
+
+
+NOT_GOVERNED = Governed(None)
+
+
+def governed(operations: Objects, assets_prefix: str, governing: Governing) -> Governed:
+    """The governance that the assets of a run say. Assets of before there was one close everything."""
+    key = assets_prefix + words.GOVERNANCE_FILE
+    plan: GovernancePlan | None = operations.get_json(key) if operations.head(key) else None
+    if plan is None or governing.roles == OFF:
+        return Governed(plan)
+    return Governed(plan, Governor(governing.client, governing.roles, plan))

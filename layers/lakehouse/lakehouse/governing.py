@@ -1,0 +1,193 @@
+"""Put into Lake Formation what ``governance.json`` says of a table: tags of columns, row filters and their
+grants.
+
+Only the standard library is imported: Glue jobs run this too, on the tables they have just made. Everything
+is compared with what is there first, so that doing it again calls nothing, and stricter tags come before
+more open ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .words import GovernancePlan, RowFilter, TableAccess
+
+OFF: Final = "off"
+"""In the place of ``Governor.roles``: IAM alone decides."""
+CLASSIFICATION: Final = "classification"
+DOMAIN: Final = "domain"
+_ROLES: Final = re.compile(r"arn:[a-z-]+:iam::(?P<account>[0-9]{12}):role/(?P<lake>.+)-")
+
+
+class NotGoverned(Exception):  # noqa: N818 - reads as the sentence it is
+    """Lake Formation did not take a tag: the table stays as closed as it was."""
+
+
+@dataclass(frozen=True)
+class Governor:
+    """Who governs the tables of one lake.
+
+    ``client`` is a boto3 client of Lake Formation; ``roles`` is what the ARNs of the lake's roles begin with
+    (``arn:aws:iam::123456789012:role/lake-dev-``).
+    """
+
+    client: Any
+    roles: str
+    plan: GovernancePlan
+    may_loosen: bool = False
+    """Whether to open what is closed and take filters away. Only a deployment may, whose plan is the
+    newest."""
+
+    @property
+    def account(self) -> str:
+        """The account, which is the catalog's id."""
+        return self._parts["account"]
+
+    @property
+    def tag_prefix(self) -> str:
+        """What the lake's tag keys begin with: ``lake-dev:``."""
+        return self._parts["lake"] + ":"
+
+    @property
+    def _parts(self) -> dict[str, str]:
+        found = _ROLES.fullmatch(self.roles)
+        if found is None:
+            raise NotGoverned(f"'{self.roles}' is not how the ARNs of the lake's roles begin")
+        return found.groupdict()
+
+    def govern(self, layer: str, database: str, table: str, columns: Iterable[str]) -> None:
+        """Tag the columns a table has and filter its rows. What the plan does not name is closed.
+
+        Raises ``NotGoverned``.
+        """
+        access = self.plan["tables"].get(f"{layer}.{table}")
+        filters = [each for each in self.plan["row_filters"] if each["table"] == f"{layer}.{table}"]
+        self._tag_columns(database, table, list(columns), access)
+        self._tag_domain(database, table, access)
+        self._filter_rows(database, table, filters)
+
+    # --- Tags ---------------------------------------------------------------------------------------
+
+    def _tag_columns(self, database: str, table: str, columns: list[str], access: TableAccess | None) -> None:
+        key = self.tag_prefix + CLASSIFICATION
+        wanted = {} if access is None else access["columns"]
+        present = self._column_tags(database, table, columns, key)
+        if not self.may_loosen:
+            wanted = self._kept_closed(wanted, present)
+        gone = {column: value for column, value in present.items() if column not in wanted}
+        for value in sorted(set(gone.values())):
+            taken = [column for column in gone if gone[column] == value]
+            resource = self._columns(database, table, taken)
+            self._done(self.client.remove_lf_tags_from_resource(Resource=resource, LFTags=[_tag(key, value)]))
+        for value in reversed(self.plan["classifications"]):
+            changed = [
+                column for column in columns if wanted.get(column) == value and present.get(column) != value
+            ]
+            if changed:
+                resource = self._columns(database, table, changed)
+                self._done(self.client.add_lf_tags_to_resource(Resource=resource, LFTags=[_tag(key, value)]))
+
+    def _kept_closed(self, wanted: dict[str, str], present: dict[str, str]) -> dict[str, str]:
+        """What is wanted, but where a column is closed more strictly than that."""
+        known = self.plan["classifications"]
+        return {
+            column: max(value, present.get(column, value), key=known.index)
+            for column, value in wanted.items()
+        }
+
+    def _column_tags(self, database: str, table: str, columns: list[str], key: str) -> dict[str, str]:
+        """The classification put on each column itself; one without is left out."""
+        answer = self.client.get_resource_lf_tags(
+            Resource=self._columns(database, table, columns), ShowAssignedLFTags=True
+        )
+        return {
+            each["Name"]: tag["TagValues"][0]
+            for each in answer.get("LFTagsOnColumns", [])
+            for tag in each["LFTags"]
+            if tag["TagKey"] == key
+        }
+
+    def _tag_domain(self, database: str, table: str, access: TableAccess | None) -> None:
+        if access is None or access["domain"] is None:
+            return
+        tag = _tag(self.tag_prefix + DOMAIN, access["domain"])
+        resource = {"Table": {"DatabaseName": database, "Name": table}}
+        answer = self.client.get_resource_lf_tags(Resource=resource, ShowAssignedLFTags=True)
+        present = [(each["TagKey"], each["TagValues"]) for each in answer.get("LFTagsOnTable", [])]
+        if (tag["TagKey"], tag["TagValues"]) not in present:
+            self._done(self.client.add_lf_tags_to_resource(Resource=resource, LFTags=[tag]))
+
+    def _columns(self, database: str, table: str, columns: list[str]) -> dict[str, Any]:
+        return {"TableWithColumns": {"DatabaseName": database, "Name": table, "ColumnNames": columns}}
+
+    def _done(self, answer: Mapping[str, Any]) -> None:
+        for failure in answer.get("Failures", []):
+            error = failure.get("Error", {})
+            raise NotGoverned(f"{failure['LFTag']['TagKey']}: {error.get('ErrorMessage', 'not taken')}")
+
+    # --- Row filters --------------------------------------------------------------------------------
+
+    def _filter_rows(self, database: str, table: str, wanted: list[RowFilter]) -> None:
+        """Filters that the plan does not know go with their grants, first of all."""
+        place = {"CatalogId": self.account, "DatabaseName": database, "Name": table}
+        found = self.client.list_data_cells_filter(Table=place).get("DataCellsFilters", [])
+        present = {each["Name"]: each for each in found}
+        for name in present.keys() - {each["name"] for each in wanted} if self.may_loosen else ():
+            self._grant_to(database, table, name, set())
+            self.client.delete_data_cells_filter(TableCatalogId=self.account, **_named(database, table, name))
+        for each in wanted:
+            data = self._table_data(database, table, each)
+            if each["name"] not in present:
+                self.client.create_data_cells_filter(TableData=data)
+            elif self.may_loosen and _differ(present[each["name"]], data):
+                self.client.update_data_cells_filter(TableData=data)
+            if self.may_loosen or each["name"] not in present:
+                self._grant_to(database, table, each["name"], {self.roles + each["role"]})
+
+    def _table_data(self, database: str, table: str, given: RowFilter) -> dict[str, Any]:
+        columns = given["columns"]
+        shown: dict[str, Any] = {"ColumnWildcard": {}} if columns is None else {"ColumnNames": columns}
+        return {
+            "TableCatalogId": self.account,
+            **_named(database, table, given["name"]),
+            "RowFilter": {"FilterExpression": given["rows"]},
+            **shown,
+        }
+
+    def _grant_to(self, database: str, table: str, name: str, roles: set[str]) -> None:
+        """Let these roles, and nobody else, select what a filter shows."""
+        resource = {
+            "DataCellsFilter": {"TableCatalogId": self.account, **_named(database, table, name)},
+        }
+        answer = self.client.list_permissions(Resource=resource)
+        listed = answer.get("PrincipalResourcePermissions", [])
+        present = {each["Principal"]["DataLakePrincipalIdentifier"] for each in listed}
+        for role in present - roles:
+            self.client.revoke_permissions(**_select(role, resource))
+        for role in roles - present:
+            self.client.grant_permissions(**_select(role, resource))
+
+
+def _named(database: str, table: str, name: str) -> dict[str, str]:
+    return {"DatabaseName": database, "TableName": table, "Name": name}
+
+
+def _tag(key: str, value: str) -> dict[str, Any]:
+    return {"TagKey": key, "TagValues": [value]}
+
+
+def _differ(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a filter shows something else than it should."""
+    rows = present.get("RowFilter", {}).get("FilterExpression")
+    return bool(
+        rows != wanted["RowFilter"]["FilterExpression"]
+        or present.get("ColumnNames") != wanted.get("ColumnNames")
+    )
+
+
+def _select(role: str, resource: Mapping[str, Any]) -> dict[str, Any]:
+    principal = {"DataLakePrincipalIdentifier": role}
+    return {"Principal": principal, "Resource": resource, "Permissions": ["SELECT"]}
