@@ -29,7 +29,7 @@ demo: installed ## Run the whole lakehouse on this machine with the flights data
 deploy: .venv/.project .tools/.sam ## Check the account, build and deploy to AWS (ENV=dev or ENV=prod)
 	@$(if $(filter dev prod,$(ENV)),,$(error Say which environment: make deploy ENV=dev, or ENV=prod))$(BIN)/lakehouse doctor --env $(ENV)
 	$(SAM) build --config-env $(CONFIG_ENV)
-	$(SAM) deploy --config-env $(CONFIG_ENV)
+	parameters=$$($(BIN)/lakehouse parameters --env $(ENV)) && $(SAM) deploy --config-env $(CONFIG_ENV) --parameter-overrides $$parameters
 
 test: installed ## Run all tests: unit, infra, spark, twin (TIER="unit infra" runs some)
 	@$(BIN)/python tests/run.py $(TIER)

@@ -24,6 +24,7 @@ from lakehouse_cli.errors import TemplateError, UsageError
 
 DEFAULT_ENVIRONMENT = "dev"
 """The environment that samconfig.toml calls ``default``, so that a bare ``sam deploy`` means it."""
+ADMINISTRATOR = "DataLakeAdministratorArn"
 PLACEHOLDER = re.compile(r"\$\{(!?)([^}]+)\}")
 REFERENCE = re.compile(r"^\$\{(\w+)(?:\.([\w.]+))?\}$")
 NESTED = {"AWS::Serverless::Application": "Location", "AWS::CloudFormation::Stack": "TemplateURL"}
@@ -88,6 +89,14 @@ class Environment:
     def config_env(self) -> str:
         """The name for the SAM CLI's ``--config-env``."""
         return "default" if self.name == DEFAULT_ENVIRONMENT else self.name
+
+    def governed_by(self, administrator: str | None) -> Environment:
+        """The environment with who deploys it as the data lake's administrator, unless it names one, or
+        nobody.
+        """
+        if administrator is None or ADMINISTRATOR in self.parameters:
+            return self
+        return replace(self, parameters={**self.parameters, ADMINISTRATOR: administrator})
 
 
 def read_environment(root: Path, name: str) -> Environment:

@@ -17,7 +17,12 @@ def tools(tmp_path: Path) -> Path:
     """A folder with a `lakehouse` and a `sam` that note how they were called."""
     for name in ("lakehouse", "sam"):
         write(tmp_path / name, f'echo "{name} $*" >> {tmp_path}/calls')
+    add(tmp_path / "lakehouse", '[ "$1" != parameters ] || printf "LakeName=lake\\nAdministrator=me\\n"')
     return tmp_path
+
+
+def add(path: Path, line: str) -> None:
+    path.write_text(path.read_text() + line + "\n")
 
 
 def write(path: Path, line: str) -> None:
@@ -59,7 +64,8 @@ def test_the_steps_come_in_order_with_the_environments_parameters(
         [
             f"lakehouse doctor --env {environment}",
             f"sam build --config-env {table}",
-            f"sam deploy --config-env {table}",
+            f"lakehouse parameters --env {environment}",
+            f"sam deploy --config-env {table} --parameter-overrides LakeName=lake Administrator=me",
         ],
     )
     configured = tomllib.loads((ROOT / "samconfig.toml").read_text())[table]["deploy"]["parameters"]
@@ -77,6 +83,12 @@ def test_a_failed_build_deploys_nothing(tools: Path) -> None:
     write(tools / "sam", f'echo "sam $*" >> {tools}/calls; exit 3')
     code, calls, _ = deploy(tools, "ENV=dev")
     assert (code, calls[-1]) == (2, "sam build --config-env default")
+
+
+def test_without_its_parameters_nothing_is_deployed(tools: Path) -> None:
+    add(tools / "lakehouse", '[ "$1" != parameters ] || exit 1')
+    code, calls, _ = deploy(tools, "ENV=dev")
+    assert (code, calls[-1]) == (2, "lakehouse parameters --env dev")
 
 
 @pytest.mark.parametrize("arguments", [(), ("ENV=test",)])

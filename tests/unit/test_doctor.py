@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
-from lakehouse_cli.commands import doctor
+from lakehouse_cli.commands import doctor, parameters
 from lakehouse_cli.doctor import checks
 from lakehouse_cli.doctor.account import PROBES, Account, Caller, Decision, LakeFormationSettings
 from lakehouse_cli.doctor.checks import CHECKS, Deployment
@@ -594,15 +594,16 @@ def test_every_probe_is_an_operation_with_its_parameters(boto_session: Any) -> N
 def command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], account: FakeAccount
 ) -> Callable[..., tuple[int, str, str]]:
-    """Runs ``doctor`` on the fake account; returns exit code, stdout, stderr."""
+    """Runs ``doctor``, or what is named, on the fake account; returns exit code, stdout, stderr."""
     monkeypatch.setattr("lakehouse_cli.doctor.account.Account", lambda connection: account)
-    monkeypatch.setattr(doctor, "Connection", lambda: None)
+    for module in (doctor, parameters):
+        monkeypatch.setattr(module, "Connection", lambda: None)
     tools = [Finding("sam", "ok", "SAM CLI 1.170.0.")]
     monkeypatch.setattr("lakehouse_cli.doctor.tools.check_tools", lambda sam: iter(tools))
     account.caller = lambda: Caller(ACCOUNT, SESSION)  # type: ignore[attr-defined] # asked by the command alone
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = main(["doctor", *arguments])
+    def call(*arguments: str, name: str = "doctor") -> tuple[int, str, str]:
+        code = main([name, *arguments])
         shown = capsys.readouterr()
         return code, shown.out, shown.err
 
@@ -668,3 +669,44 @@ def test_without_credentials_nothing_is_checked(command: Command, account: FakeA
     code, out, err = command()
     assert (code, out) == (5, "")
     assert "There are no AWS credentials" in err
+
+
+# --- the parameters of a deployment ----------------------------------------------------------------
+
+
+def test_who_deploys_administers_the_data_lake(command: Command) -> None:
+    code, out, _ = command("--env", "prod", name="parameters")
+    assert code == 0
+    assert "Environment=prod\n" in out
+    assert out.endswith(f"\nDataLakeAdministratorArn={ROLE}\n")
+    _, out, _ = command()
+    assert f"ok         lake formation: The deployment lets {ROLE} administer Lake Formation.\n" in out
+
+
+@pytest.mark.parametrize("named", ["", "arn:aws:iam::123456789012:role/other"])
+def test_a_named_administrator_stands_and_so_does_none(command: Command, tmp_path: Path, named: str) -> None:
+    configure(tmp_path, f"DataLakeAdministratorArn={named}")
+    assert command("--project", str(tmp_path), name="parameters")[:2] == (
+        0,
+        f"DataLakeAdministratorArn={named}\n",
+    )
+
+
+def test_a_parameter_with_a_space_is_refused(command: Command, tmp_path: Path) -> None:
+    configure(tmp_path, "FailureEmail=a b")
+    code, _, err = command("--project", str(tmp_path), name="parameters")
+    assert code == 2
+    assert "FailureEmail of dev holds a space" in err
+
+
+def test_an_unknown_deployer_is_not_left_out_in_silence(command: Command, account: FakeAccount) -> None:
+    account.silent = {"iam:GetRole"}
+    code, out, err = command(name="parameters")
+    assert (code, out) == (1, "")
+    assert "Which role deploys could not be asked" in err
+
+
+def configure(root: Path, parameter: str) -> None:
+    (root / "samconfig.toml").write_text(
+        f'[default.deploy.parameters]\nstack_name = "lake-dev"\nparameter_overrides = ["{parameter}"]\n'
+    )

@@ -12,6 +12,7 @@ from lakehouse_cli.commands import (
     files,
     lineage,
     maintain,
+    parameters,
     quarantine,
     query,
     repair,
@@ -40,3 +41,4 @@ def register(app: typer.Typer) -> None:
     app.command()(contracts.init)
     app.command()(cost.cost)
     app.command()(doctor.doctor)
+    app.command()(parameters.parameters)

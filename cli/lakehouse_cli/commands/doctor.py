@@ -48,16 +48,16 @@ def examined(connection: Connection, root: Path, env: str) -> dict[str, Any]:
     from lakehouse_cli.doctor.tools import check_tools, sam_cli
     from lakehouse_cli.templates import Place, read_environment, read_template
 
-    environment = read_environment(root, env)
     account = Account(connection)
     region, caller = account.region, account.caller()
-    template = read_template(root, environment, Place(caller.account, region))
-    deployment = Deployment(environment, caller, region, list(template.resources()))
-    findings = [*check_tools(sam_cli(root)), *examine(account, deployment)]
     try:
         principal: str | None = principal_arn(account, caller)
     except NotAnswered:
         principal = None
+    environment = read_environment(root, env).governed_by(principal)
+    template = read_template(root, environment, Place(caller.account, region))
+    deployment = Deployment(environment, caller, region, list(template.resources()))
+    findings = [*check_tools(sam_cli(root)), *examine(account, deployment)]
     counts = Counter(finding.status for finding in findings)
     return {
         "environment": env,
