@@ -28,7 +28,7 @@ from lakehouse_cli.connection import Connection, Lake, TwinEndpoint
 from lakehouse_cli.watch import File, Step, Watch
 
 SETTLE_SECONDS = 420
-ENVIRONMENT = os.environ.get("LAKEHOUSE_TWIN_ENVIRONMENT", "dev")
+ENVIRONMENT = os.environ.get("LAKEHOUSE_TWIN_ENVIRONMENT", "prod")
 """The environment of samconfig.toml that the tier deploys."""
 STACK = f"lake-{ENVIRONMENT}"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.twin.account import Account
-from tests.twin.lake import STACK, TwinLake
+from tests.twin.lake import ENVIRONMENT, STACK, TwinLake
 
 LACKING = {"job quotas", "catalog encryption"}
 """Checks whose service or call the twin does not have."""
@@ -21,11 +21,15 @@ OF_THIS_MACHINE = {"python", "sam", "java"}
 Judged = dict[str, tuple[str, str]]
 
 
-def doctor(lake: TwinLake, *arguments: str, **keys: str) -> tuple[int, dict[str, Any]]:
+OTHER = "prod" if ENVIRONMENT == "dev" else "dev"
+"""The environment that is not deployed."""
+
+
+def doctor(lake: TwinLake, environment: str = ENVIRONMENT, **keys: str) -> tuple[int, dict[str, Any]]:
     """Run the command as a script would; returns its exit code and its JSON."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LAKEHOUSE_"))}
     done = subprocess.run(
-        [sys.executable, "-m", "lakehouse_cli", "doctor", "--json", *arguments],
+        [sys.executable, "-m", "lakehouse_cli", "doctor", "--json", "--env", environment],
         env=kept | lake.endpoint.environment() | keys,
         capture_output=True,
         text=True,
@@ -64,17 +68,17 @@ def test_a_deployed_lake_passes_and_what_the_twin_lacks_is_unchecked(deployed: T
 
 @pytest.fixture
 def left_behind(administrator: Account) -> Iterator[str]:
-    """A bucket that an earlier prod lake left."""
-    name = administrator.make_bucket("lake-prod-bronze-000000000000-us-east-1")
+    """A bucket that an earlier lake left."""
+    name = administrator.make_bucket(f"lake-{OTHER}-bronze-000000000000-us-east-1")
     yield name
     administrator.client("s3").delete_bucket(Bucket=name)
 
 
 def test_a_name_that_is_taken_stops_a_first_deployment(deployed: TwinLake, left_behind: str) -> None:
-    code, document = doctor(deployed, "--env", "prod")
+    code, document = doctor(deployed, OTHER)
     found = judged(document)
     assert code == 1
-    assert found["stack"] == ("ok", "There is no stack lake-prod yet.")
+    assert found["stack"] == ("ok", f"There is no stack lake-{OTHER} yet.")
     assert found["names"] == ("problem", f"Taken: bucket {left_behind}.")
 
 
@@ -95,9 +99,8 @@ def test_who_may_not_look_gets_no_ok(deployed: TwinLake, administrator: Account)
     user = administrator.make_user("doctor-blind", (["sns:Publish"], ["arn:aws:sns:*:*:nothing"]))
     code, document = doctor(deployed, **keys_of(user))
     found = judged(document)
-    # The identity needs no permission; dev names no second region and no network, which no answer changes; and the
-    # twin does not ask IAM about lambda:GetAccountSettings.
-    known = OF_THIS_MACHINE | {"identity", "second region", "network quotas", "function quota"}
+    # The identity needs no permission, and the twin does not ask IAM about lambda:GetAccountSettings.
+    known = OF_THIS_MACHINE | {"identity", "function quota"}
     assert {name for name, (status, _) in found.items() if status != "unchecked"} == known
     assert code == 0
     assert found["stack"][1] == "Could not be checked: cloudformation:DescribeStacks answered AccessDenied."

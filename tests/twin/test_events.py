@@ -32,6 +32,14 @@ ANSWERS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    """The events as they are, but for the lake's name: they are written for the dev lake."""
+    for file in EVENTS.glob("*.json"):
+        (tmp_path / file.name).write_text(file.read_text().replace("lake-dev", STACK))
+    return tmp_path
+
+
 def remote_invoke(resource: str, event: Path) -> subprocess.CompletedProcess[str]:
     target = Target.find(Settings(ROOT, state_folder=Path(STATE_DIR)))
     command = [str(ROOT / ".tools" / "sam" / "bin" / "sam"), "remote", "invoke", resource]
@@ -50,8 +58,8 @@ def test_every_event_is_sent_by_a_test_of_this_file() -> None:
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_a_function_answers_its_event(deployed: TwinLake, name: str) -> None:
-    done = remote_invoke(f"{name.capitalize()}Function", EVENTS / f"{name}.json")
+def test_a_function_answers_its_event(deployed: TwinLake, events: Path, name: str) -> None:
+    done = remote_invoke(f"{name.capitalize()}Function", events / f"{name}.json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert {key: answer[key] for key in ANSWERS[name]} == ANSWERS[name]
@@ -60,14 +68,16 @@ def test_a_function_answers_its_event(deployed: TwinLake, name: str) -> None:
 @pytest.mark.parametrize(
     ("machine", "event"), [("Promote", "promote"), ("Refresh", "refresh"), ("Maintain", "maintenance")]
 )
-def test_a_state_machine_ends_a_run_that_holds_no_lease(deployed: TwinLake, machine: str, event: str) -> None:
-    done = remote_invoke(f"{machine}StateMachine", EVENTS / f"{event}.json")
+def test_a_state_machine_ends_a_run_that_holds_no_lease(
+    deployed: TwinLake, events: Path, machine: str, event: str
+) -> None:
+    done = remote_invoke(f"{machine}StateMachine", events / f"{event}.json")
     assert "StaleRun" in done.stdout + done.stderr
 
 
-def test_files_that_are_announced_and_not_there_end_as_deleted(deployed: TwinLake) -> None:
-    remote_invoke("IntakeFunction", EVENTS / "intake.json")
-    arrival = json.loads((EVENTS / "arrival.json").read_text())
+def test_files_that_are_announced_and_not_there_end_as_deleted(deployed: TwinLake, events: Path) -> None:
+    remote_invoke("IntakeFunction", events / "intake.json")
+    arrival = json.loads((events / "arrival.json").read_text())
     key = arrival["detail"]["object"]["key"]
     version = arrival["detail"]["object"]["version-id"]
     # The same event once more, the way S3 sends it: through the queue.
@@ -99,12 +109,11 @@ def answers() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 def test_the_custom_resource_ships_the_same_content_under_the_same_prefix(
-    deployed: TwinLake, answers: tuple[str, list[dict[str, Any]]], tmp_path: Path
+    deployed: TwinLake, answers: tuple[str, list[dict[str, Any]]], events: Path
 ) -> None:
     url, received = answers
-    event = json.loads((EVENTS / "assets.json").read_text()) | {"ResponseURL": url}
-    file = tmp_path / "assets.json"
-    file.write_text(json.dumps(event))
+    file = events / "assets.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"ResponseURL": url}))
     done = remote_invoke("AssetsFunction", file)
     assert done.returncode == 0, done.stderr
     [answer] = received

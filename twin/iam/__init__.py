@@ -1,4 +1,6 @@
-"""IAM: every policy AWS manages, from moto's copy of them; what calls of Glue and Athena are checked on."""
+"""IAM: every policy AWS manages, from moto's copy of them; what calls of Glue and Athena are checked on; which
+grants were used.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,12 @@ from types import ModuleType
 
 from twin import hooks
 from twin.context import Context
+from twin.iam import usage
 from twin.iam.athena_resources import with_athena_resources
 from twin.iam.glue_resources import with_glue_resources
 
 
-def install(_app: ModuleType, _context: Context) -> None:
+def install(_app: ModuleType, context: Context) -> None:
     """Add the managed policies ministack does not know (it has some forty of AWS's fifteen hundred)."""
     from ministack.core import iam_actions
     from ministack.services import athena, iam
@@ -29,3 +32,4 @@ def install(_app: ModuleType, _context: Context) -> None:
     hooks.require(athena, "_executions")
     hooks.replace(iam_actions, "extract_resource_arn", with_glue_resources)
     hooks.replace(iam_actions, "extract_resource_arn", with_athena_resources)
+    usage.install(context.state_dir)
