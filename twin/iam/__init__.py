@@ -1,6 +1,4 @@
-"""IAM: every policy AWS manages, from moto's copy of them; what calls of Glue and Athena are checked on; which
-grants were used.
-"""
+"""IAM: every policy AWS manages, from moto's copy; what Glue and Athena are checked on; the grants used."""
 
 from __future__ import annotations
 
