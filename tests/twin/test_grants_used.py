@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.twin.conftest import ROOT, STATE_DIR
-from tests.twin.lake import STACK, TwinLake
+from tests.twin.lake import TwinLake
+from tests.twin.roles import roles
 from twin.iam.usage import FILE
 
 MOST_REASONS = 15
@@ -27,18 +28,6 @@ class Grant(NamedTuple):
 
     def __str__(self) -> str:
         return ":".join(self)
-
-
-def roles(lake: TwinLake) -> Iterator[tuple[str, str]]:
-    """Logical id and name of every role of the stack and its nested ones."""
-    cloudformation, stacks = lake.client("cloudformation"), [STACK]
-    while stacks:
-        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stacks.pop())
-        for resource in (resource for page in pages for resource in page["StackResourceSummaries"]):
-            if resource["ResourceType"] == "AWS::CloudFormation::Stack":
-                stacks.append(resource["PhysicalResourceId"])
-            elif resource["ResourceType"] == "AWS::IAM::Role":
-                yield resource["LogicalResourceId"], resource["PhysicalResourceId"]
 
 
 def statements(iam: Any, role: str) -> Iterator[dict[str, Any]]:
