@@ -14,7 +14,7 @@ import pytest
 from tests.twin.account import Account
 from tests.twin.lake import ENVIRONMENT, STACK, TwinLake
 
-LACKING = {"job quotas", "catalog encryption"}
+LACKING = {"job quotas", "catalog encryption"} | ({"network quotas"} if ENVIRONMENT == "prod" else set())
 """Checks whose service or call the twin does not have."""
 OF_THIS_MACHINE = {"python", "sam", "java"}
 
