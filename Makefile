@@ -31,7 +31,7 @@ deploy: .venv/.project .tools/.sam ## Check the account, build and deploy to AWS
 	$(SAM) build --config-env $(CONFIG_ENV)
 	parameters=$$($(BIN)/lakehouse parameters --env $(ENV)) && $(SAM) deploy --config-env $(CONFIG_ENV) --parameter-overrides $$parameters
 
-test: installed ## Run all tests: unit, infra, spark, twin (TIER="unit infra" runs some)
+test: installed .tools/.checkov ## Run all tests: unit, infra, spark, twin (TIER="unit infra" runs some)
 	@$(BIN)/python tests/run.py $(TIER)
 
 lint: installed ## Lint and type-check the code
@@ -39,7 +39,7 @@ lint: installed ## Lint and type-check the code
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint ## What to run before a commit: lint, contracts and models, the fast tests
+check: lint .tools/.sam .tools/.checkov ## What to run before a commit: lint, contracts and models, the fast tests
 	$(BIN)/lakehouse check
 	@$(BIN)/python tests/run.py unit infra
 
@@ -77,6 +77,10 @@ distclean: clean ## Remove the environments and jars too
 
 .tools/.twin: requirements/twin.txt .tools/.uv
 	@$(SETUP) environment .tools/twin requirements/twin.txt
+	@touch $@
+
+.tools/.checkov: requirements/checkov.txt .tools/.uv
+	@$(SETUP) environment .tools/checkov requirements/checkov.txt
 	@touch $@
 
 .cache/jars/.complete: twin/jars.py .venv/.project

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 
 import pytest
@@ -269,3 +270,10 @@ def test_nothing_names_an_account_an_address_or_a_region() -> None:
             r"\b(us|eu|ap|sa|ca|me|af)-[a-z]+-\d\b", written.replace("us-east-2 for its region", "")
         ), path
         assert not re.search(r"[\w.]+@[\w.]+\.\w+", written), path
+
+
+@pytest.mark.parametrize(("table", "environment"), [("default", "dev"), ("prod", "prod")])
+def test_every_resource_is_tagged_with_its_lake_and_environment(table: str, environment: str) -> None:
+    """A stack's tags go to all its resources that can be tagged, those of nested stacks too."""
+    deployed = tomllib.loads((ROOT / "samconfig.toml").read_text())[table]["deploy"]["parameters"]
+    assert deployed["tags"] == ["lake=lake", f"environment={environment}"]

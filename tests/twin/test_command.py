@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lakehouse_cli.demo import QUESTIONS
-from tests.twin.lake import TwinLake
+from tests.twin.lake import STACK, TwinLake
 from tests.twin.sample import csv, flight
 
 YEAR, MONTH = 2018, 7
@@ -30,7 +30,7 @@ def command(lake: TwinLake) -> Command:
     def run(*arguments: str) -> tuple[int, Any, str]:
         done = subprocess.run(
             [sys.executable, "-m", "lakehouse_cli", *arguments],
-            env=kept | lake.endpoint.environment(),
+            env=kept | lake.endpoint.environment() | {"LAKEHOUSE_STACK": STACK},
             capture_output=True,
             text=True,
             check=False,

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.twin.conftest import ROOT, STATE_DIR, twin_command
-from tests.twin.lake import STACK, TwinLake
+from tests.twin.lake import ENVIRONMENT, STACK, TwinLake
 from twin.settings import Settings
 
 NAME = "host.docker.internal"
@@ -40,7 +40,8 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def command(deployed: TwinLake) -> str:
     """What the command printed, its files written."""
-    done = subprocess.run(twin_command("container"), cwd=ROOT, capture_output=True, text=True, check=False)
+    call = twin_command("container", "--environment", ENVIRONMENT)
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from tests.twin.account import GLUE_TRUST, Account, policy, wait_for
 from tests.twin.conftest import ROOT
-from tests.twin.lake import STACK, TwinLake
+from tests.twin.lake import ENVIRONMENT, STACK, TwinLake
 
 TEMPLATE = ROOT / "tests" / "twin" / "fixtures" / "properties.yaml"
 RETENTION_SECONDS = 60
@@ -265,3 +265,12 @@ def test_a_job_that_asks_for_retries_does_not_start(account: Account) -> None:
     glue.create_job(Name="props-retries", Role=role, Command=command, MaxRetries=1)
     with pytest.raises(ClientError, match="does not retry runs"):
         glue.start_job_run(JobName="props-retries")
+
+
+@pytest.mark.parametrize("layer", ["Bronze", "Results"])
+def test_the_stacks_tags_reach_the_resources_of_nested_stacks(deployed: TwinLake, layer: str) -> None:
+    bucket = deployed.cli.name(f"{layer}BucketName")
+    tags = {
+        tag["Key"]: tag["Value"] for tag in deployed.client("s3").get_bucket_tagging(Bucket=bucket)["TagSet"]
+    }
+    assert tags == {"lake": "lake", "environment": ENVIRONMENT}
