@@ -273,4 +273,4 @@ def test_the_stacks_tags_reach_the_resources_of_nested_stacks(deployed: TwinLake
     tags = {
         tag["Key"]: tag["Value"] for tag in deployed.client("s3").get_bucket_tagging(Bucket=bucket)["TagSet"]
     }
-    assert tags == {"lake": "lake", "environment": ENVIRONMENT}
+    assert tags == {"lake": "lake", "environment": ENVIRONMENT, "layer": layer.lower()}
