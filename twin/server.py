@@ -34,6 +34,7 @@ OWN_SERVICES = (
     "twin.stepfunctions",
     "twin.functions",
     "twin.eventbridge",
+    "twin.cloudwatch",
 )
 OTHER_SERVICES = ("twin.glue", "twin.lakeformation", "twin.athena")
 """Installed where they exist; one that exists and fails to import stops the start."""

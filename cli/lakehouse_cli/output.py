@@ -127,6 +127,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
+def long_duration(seconds: float) -> str:
+    """Seconds for a person who thinks in hours and days: ``40 min``, ``26 h``, ``12 d``."""
+    for name, unit, below in (("min", 60, 3600), ("h", 3600, 3 * 86400)):
+        if seconds < below:
+            return f"{seconds // unit:.0f} {name}"
+    return f"{seconds // 86400:.0f} d"
+
+
 def size(size_bytes: int) -> str:
     """Bytes for a person: ``940 B``, ``3.1 MiB``."""
     amount = float(size_bytes)

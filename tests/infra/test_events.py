@@ -13,6 +13,7 @@ from lakehouse.payloads import (
     ClaimResult,
     CompleteRequest,
     ExecutionEvent,
+    FreshnessRequest,
     MaintainRequest,
     ReconcileRequest,
     RunRequest,
@@ -108,7 +109,7 @@ def test_what_bronze_gets_is_what_claim_returns() -> None:
     assert CompleteRequest.model_validate(EVENTS["complete"]).report == claimed.report
 
 
-@pytest.mark.parametrize("name", ["sweep", "reconcile", "maintain"])
+@pytest.mark.parametrize("name", ["sweep", "reconcile", "maintain", "freshness"])
 def test_a_schedule_says_nothing_but_its_rule(name: str) -> None:
     event = EVENTS[name]
     assert event["detail-type"] == "Scheduled Event"
@@ -117,6 +118,7 @@ def test_a_schedule_says_nothing_but_its_rule(name: str) -> None:
     # What the daily schedules send is read as: everything, from the start; everybody whose tables need it.
     assert ReconcileRequest.model_validate(event) == ReconcileRequest()
     assert MaintainRequest.model_validate(event) == MaintainRequest()
+    assert FreshnessRequest.model_validate(event) == FreshnessRequest()
 
 
 def test_the_custom_resource_is_asked_with_its_own_properties() -> None:

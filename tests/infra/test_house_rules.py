@@ -50,10 +50,11 @@ NAMES = {
     "sweep",
     "reconcile",
     "maintain",
+    "freshness",
 }
 
 
-def test_there_are_ten_functions_named_after_their_folders() -> None:
+def test_there_are_eleven_functions_named_after_their_folders() -> None:
     folders = {function.properties["CodeUri"] for function in FUNCTIONS}
     assert folders == {f"functions/{name}/" for name in NAMES}
     for function in FUNCTIONS:
@@ -75,7 +76,7 @@ def test_a_function_has_a_role_and_a_log_group_of_its_own(function: Resource) ->
 def test_every_log_group_has_retention_and_the_key() -> None:
     groups = resources("AWS::Logs::LogGroup")
     # Functions, state machines, output and error of three jobs, flow log.
-    assert len(groups) == 10 + 3 + 2 * 3 + 1
+    assert len(groups) == 11 + 3 + 2 * 3 + 1
     for group in groups:
         assert group.properties["RetentionInDays"] == {"Ref": "LogRetentionDays"}, group
         assert group.properties["KmsKeyId"], group
@@ -83,7 +84,7 @@ def test_every_log_group_has_retention_and_the_key() -> None:
 
 def test_every_event_source_has_a_place_for_its_failures() -> None:
     sources = [(f, name, event) for f in FUNCTIONS for name, event in f.properties.get("Events", {}).items()]
-    assert len(sources) == 5
+    assert len(sources) == 6
     for function, name, event in sources:
         if event["Type"] == "SQS":
             queue = resource(event["Properties"]["Queue"]["Fn::GetAtt"][0])
@@ -140,10 +141,10 @@ def test_no_wildcard_action_is_allowed_outside_the_keys_own_policy() -> None:
 
 def test_a_wildcard_resource_has_its_reason_written_above_it() -> None:
     places = list(wildcard_resources())
-    # Metrics of three jobs, log delivery of three machines, two statements of the key's policy, two of Lake
+    # Metrics of three jobs, log delivery of three machines, three statements of the key's policy, two of Lake
     # Formation; of the network its endpoints of metrics and grants, descriptions for functions and jobs, and a denial; of replication a key and a template that are
-    # not there yet, and the replica key's policy.
-    assert len(places) == 10 + 5 + 3
+    # not there yet, and two statements of the replica key's policy.
+    assert len(places) == 11 + 5 + 4
     for path, line in places:
         before = (ROOT / path).read_text().splitlines()[line - 1].strip()
         assert before.startswith("#"), f"{path}:{line + 1} has no reason"

@@ -201,7 +201,7 @@ def test_the_key_can_be_replicated_rotates_and_lets_iam_decide() -> None:
     key = resource("LakeKey").properties
     assert key["MultiRegion"] is True
     assert key["EnableKeyRotation"] is True
-    root, logs = key["KeyPolicy"]["Statement"]
+    root, logs, _alarms = key["KeyPolicy"]["Statement"]
     assert text(root["Principal"]["AWS"]).endswith(":root")
     assert list(logs["Principal"]) == ["Service"]
     assert "kms:EncryptionContext:aws:logs:arn" in logs["Condition"]["ArnLike"]

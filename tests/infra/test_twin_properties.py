@@ -22,6 +22,8 @@ TOPIC_KEY = "test_properties.py::test_who_publishes_to_the_failure_topic_needs_i
 LAYERS = "test_twin_core.py::test_a_function_finds_its_code_its_layer_and_the_runtime_only"
 LOG_ONLY = "test_properties.py::test_a_crawler_that_only_logs_changes_no_table"
 CRAWLED = "test_without_contract.py::test_an_unknown_dataset_is_crawled_and_lands_whole"
+ALARM = "test_monitoring.py::test_an_alarm_reaches_the_topic_whose_policy_and_key_admit_it"
+TOLD = "test_monitoring.py::test_an_alarm_of_the_lake_is_told_with_its_page"
 JOB = "test_glue_jobs.py::test_runs_the_script_as_the_jobs_role_and_tells_it"
 JOB_LIMITS = "test_glue_jobs.py::test_limits_stops_and_times_out"
 IN_FLIGHT = "test_deployment.py::test_a_run_in_flight_ends_on_the_assets_it_began_with"
@@ -48,6 +50,16 @@ SEEN = {
         "Parameters": COPIED,
         "StackInstancesGroup": SECOND,
     },
+    "AWS::CloudWatch::Alarm": {
+        "AlarmName": TOLD,
+        "AlarmDescription": TOLD,
+        "AlarmActions": ALARM,
+        "ComparisonOperator": ALARM,
+        "MetricName": ALARM,
+        "Namespace": ALARM,
+        "Statistic": ALARM,
+        "Threshold": ALARM,
+    },
     "AWS::DynamoDB::GlobalTable": {
         "TableName": STREAM,
         "AttributeDefinitions": STREAM,
@@ -59,6 +71,7 @@ SEEN = {
         "Name": "test_order_and_repetition.py::test_peer_02_the_second_version_announced_before_the_first",
         "EventPattern": EVENT_WAY,
         "ScheduleExpression": "test_failures.py::test_the_sweep_acts_by_its_schedule",
+        "State": ADMITS,
         "Targets": EVENT_WAY,
     },
     "AWS::Glue::Crawler": {
@@ -148,6 +161,7 @@ SEEN = {
         "TopicArn": EVENT_WAY,
     },
     "AWS::SNS::Topic": {"TopicName": TOPIC_KEY, "KmsMasterKeyId": TOPIC_KEY},
+    "AWS::SNS::TopicPolicy": {"PolicyDocument": ALARM, "Topics": ALARM},
     "AWS::SQS::Queue": {
         "QueueName": REDRIVE,
         "MessageRetentionPeriod": "test_properties.py::test_a_message_is_kept_for_its_time_only",

@@ -29,6 +29,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "sweep": {"failed": {}},
     "reconcile": {"dataset": "", "done": True},
     "maintain": {"unknown": [], "failed": {}},
+    "freshness": {"stale": 0},
 }
 
 

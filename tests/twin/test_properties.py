@@ -137,11 +137,13 @@ def test_a_function_that_takes_too_long_is_ended(stack: Account) -> None:
 
 def test_a_rule_reaches_a_function_that_admits_it(stack: Account) -> None:
     entries = [
-        {"Source": f"props.{name}", "DetailType": "x", "Detail": "{}"} for name in ("shut-out", "admitted")
+        {"Source": f"props.{name}", "DetailType": "x", "Detail": "{}"}
+        for name in ("shut-out", "switched-off", "admitted")
     ]
     stack.client("events").put_events(Entries=entries)
     wait_for(lambda: said(stack, "props.admitted"))
     assert said(stack, "props.shut-out") == []
+    assert said(stack, "props.switched-off") == []
 
 
 def test_a_mapping_calls_no_more_at_once_than_it_may(stack: Account) -> None:

@@ -305,6 +305,16 @@ class FakeFunctions:
         self.called.append((name, dict(event)))
 
 
+@dataclass
+class FakeMetrics:
+    """Metrics as they were put: name, value, unit, dimensions."""
+
+    said: list[tuple[str, float, str, dict[str, str]]] = field(default_factory=list)
+
+    def put(self, name: str, value: float, unit: str, **dimensions: str) -> None:
+        self.said.append((name, value, unit, dimensions))
+
+
 class FakeClock:
     """A clock that ticks a millisecond whenever it is read."""
 
@@ -375,6 +385,7 @@ class FakeLake(Lake):
     tables: FakeTables
     topic: FakeTopic
     functions: FakeFunctions
+    metrics: FakeMetrics
 
 
 def fake_lake(**changes: Any) -> FakeLake:
@@ -399,6 +410,7 @@ def fake_lake(**changes: Any) -> FakeLake:
         tables=FakeTables(faults),
         topic=FakeTopic(faults),
         functions=FakeFunctions(),
+        metrics=FakeMetrics(),
         now=clock,
         token=lambda: f"{next(tokens):08x}",
         pause=clock.forward,

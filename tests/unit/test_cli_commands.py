@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from lakehouse_cli import connection
+from lakehouse_cli import connection, output
 from lakehouse_cli.commands import files, quarantine, query, repair, status
 from lakehouse_cli.main import main
 from tests.unit.cli_fakes import OUTPUTS, FakeConnection, FakeLedger, fake_lake, refused
@@ -19,6 +20,17 @@ from tests.unit.test_cli_athena import FakeAthena
 from tests.unit.test_cli_upload import FakeS3
 
 Run = Callable[..., tuple[int, str, str]]
+
+
+class Index:
+    """The operations bucket, where only the assets' index is read."""
+
+    def __init__(self, limits: dict[str, int]) -> None:
+        self.body = json.dumps({"datasets": [], "models": [], "freshness_seconds": limits}).encode()
+
+    def get_object(self, **request: str) -> dict[str, Any]:
+        assert request["Key"] == "assets/0123456789abcdef/index.json"
+        return {"Body": BytesIO(self.body)}
 
 
 @pytest.fixture
@@ -43,6 +55,7 @@ def run(
         monkeypatch.setattr(module, "connect", lambda stack, *, twin: fake_lake(**clients))
         if hasattr(module, "ledger_of"):
             monkeypatch.setattr(module, "ledger_of", lambda lake: ledger)
+    clients.setdefault("s3", Index({}))
 
     def call(*arguments: str) -> tuple[int, str, str]:
         code = main(arguments)
@@ -109,8 +122,37 @@ def test_status_as_json_has_the_documented_shape(run: Run, ledger: FakeLedger) -
         "not_before": None,
         "reason": "its environment failed 3 runs in a row",
         "last_run": None,
+        "freshness": None,
     }
     assert found["writers"][0]["last_run"]["run_id"] == "flights-1"
+
+
+def test_status_shows_the_age_of_what_promises_one(
+    run: Run, ledger: FakeLedger, clients: dict[str, Any]
+) -> None:
+    fill(ledger)
+    clients["s3"] = Index({"flights": 2 * 86400, "weather": 3600})
+    _, out, _ = run("status")
+    assert squeezed(out)[1].endswith("why it waits age")
+    assert re.search(r"4 in quarantine \d+ d of 48 h, STALE$", squeezed(out)[2])
+    assert squeezed(out)[3].endswith("3 runs in a row nothing yet (of 1 h)")
+    _, out, _ = run("status", "--json")
+    flights, weather, gold = [writer["freshness"] for writer in json.loads(out)["writers"]]
+    assert (flights["landed_at"], flights["stale"]) == ("2024-05-01T07:00:42.500Z", True)
+    assert weather == {
+        "limit_seconds": 3600,
+        "landed_at": "",
+        "age_seconds": None,
+        "stale": False,
+    }
+    assert gold is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 min"), (3599, "59 min"), (3600, "1 h"), (259199, "71 h"), (259200, "3 d")]
+)
+def test_long_times_are_told_in_their_unit(seconds: int, text: str) -> None:
+    assert output.long_duration(seconds) == text
 
 
 def test_an_empty_lake_says_what_to_do(run: Run) -> None:

@@ -177,6 +177,17 @@ def test_equal_contracts_have_equal_hashes_and_others_do_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "unit", "seconds"),
+    [(1, "d", 86400), (2, "days", 172800), (36, "h", 129600), (0.5, "hour", 1800)],
+)
+def test_the_frequency_of_files_is_a_number_of_seconds(value: float, unit: str, seconds: int) -> None:
+    promised = {"property": "frequency", "value": value, "unit": unit}
+    kept = {"property": "retention", "value": 3, "unit": "y"}
+    assert plan_of(contract(top={"slaProperties": [kept, promised]}))["freshness_seconds"] == seconds
+    assert "freshness_seconds" not in plan_of(contract(top={"slaProperties": [kept]}))
+
+
+@pytest.mark.parametrize(
     ("stated", "kind"),
     [
         ({"logicalType": "string"}, "string"),
@@ -395,7 +406,34 @@ PLACE = "contracts/orders.yaml: schema[0]"
         ),
         (
             contract(freshness="1d"),
-            f"{PLACE}.customProperties[freshness]: is not supported yet. Remove it.",
+            f"{PLACE}.customProperties[freshness]: is not read here. "
+            "Use slaProperties at the contract's top, with property: frequency.",
+        ),
+        (
+            contract(maximumDelay="1d"),
+            f"{PLACE}.customProperties[maximumDelay]: is not supported yet. Remove it.",
+        ),
+        (
+            contract(top={"slaProperties": [{"property": "frequency", "value": "daily"}]}),
+            "contracts/orders.yaml: slaProperties[0].value: 'daily' is no number above 0. Say every how many units files come.",
+        ),
+        (
+            contract(top={"slaProperties": [{"property": "frequency", "value": 1, "unit": "dy"}]}),
+            "contracts/orders.yaml: slaProperties[0].unit: 'dy' is no unit of a frequency. Did you mean 'day'.",
+        ),
+        (
+            contract(
+                top={
+                    "slaProperties": [
+                        {"property": "frequency", "value": 1, "unit": "d", "element": "orders.id"}
+                    ]
+                }
+            ),
+            "contracts/orders.yaml: slaProperties[0].element: is not looked at: files are, when they land. Remove it.",
+        ),
+        (
+            contract(top={"slaProperties": 2 * [{"property": "frequency", "value": 1, "unit": "d"}]}),
+            "contracts/orders.yaml: slaProperties[1]: is a second frequency. Keep one of them.",
         ),
         (
             contract(nullTokens=[False]),

@@ -38,6 +38,7 @@ def prices() -> PriceFile:
             "reads": {"file": 1},
             "lists": {"call": 2},
             "log_bytes": {"call": 1e9},
+            "metrics": {"writer": 1},
         }
     )
     assumed = real.assumptions.model_copy(
@@ -45,7 +46,7 @@ def prices() -> PriceFile:
             "datasets": 1,
             "files": 10,
             "functions": {"Tidy": work},
-            "table_bytes": {"Ledger": real.assumptions.emitted_metrics.model_validate({"file": 1e8})},
+            "table_bytes": {"Ledger": work.reads.model_validate({"file": 1e8})},
         }
     )
     return real.model_copy(update={"hours_per_month": 100, "assumptions": assumed})
@@ -131,9 +132,25 @@ def test_metrics_that_code_emits_are_counted() -> None:
     """No template shows them: whoever emits one says so in the price file."""
     folders = (ROOT / name for name in ("functions", "layers/lakehouse/lakehouse", "glue"))
     code = "".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
-    emits = re.search(r"put_metric_data|Powertools.*Metrics|import.*\bMetrics\b|\"_aws\"", code)
-    assumed = read_prices().assumptions
-    assert bool(emits) == bool(assumed.total(assumed.emitted_metrics))
+    assert not re.search(r"put_metric_data|\"_aws\"", code)
+    # Reconciliation writes one where it found something, which is no idle.
+    assert sorted(re.findall(r"metrics\.put\((\w+),", code)) == [
+        "DATA_AGE",
+        "STALE_DATASETS",
+        "UNANNOUNCED_FILES",
+    ]
+    functions = read_prices().assumptions.functions
+    assert [name for name, work in functions.items() if work.metrics.writer] == ["FreshnessFunction"]
+
+
+def test_only_prod_pays_for_metrics_alarms_on_everything_and_a_dashboard() -> None:
+    dev, prod = ({line.price: line for line in idle_bill(ROOT, name).lines} for name in ("dev", "prod"))
+    assert (dev["alarm"].quantity, dev["alarm"].usd_per_month) == (2, 0.2)
+    assert "custom_metric" not in dev
+    assert "dashboard" not in dev
+    # Five datasets and their number; arrivals, runs, queries and copies, here and in the second region.
+    assert (prod["custom_metric"].quantity, prod["dashboard"].quantity) == (6, 1)
+    assert prod["alarm"].quantity == 2 + 3 + 5 + 1 + 6 + 4
 
 
 # --- rules ----------------------------------------------------------------------------------------
@@ -215,13 +232,15 @@ CALLS = {
     "log_ingestion": 10,
     "log_storage": 120,
 }
+METRICS = {"custom_metric": 2}
+"""Those that the function itself writes, one for each of two writers."""
 
 
 def test_a_scheduled_function_is_paid_for_its_calls_and_what_they_call(
     tmp_path: Path, prices: PriceFile
 ) -> None:
     polls = 5 * 100 * 3600 / 20
-    expected = {"scheduled_run": 10, "queue_request": polls, **CALLS}
+    expected = {"scheduled_run": 10, "queue_request": polls, **CALLS, **METRICS}
     assert charges(tmp_path, prices, SCHEDULED) == expected
 
 
@@ -253,7 +272,8 @@ def test_a_trail_is_paid_for_the_idle_requests_to_buckets(tmp_path: Path, prices
 )
 def test_a_schedule_beside_the_function_counts_the_same(tmp_path: Path, prices: PriceFile, rule: str) -> None:
     function = re.sub(r"      Events:\n(        .*\n)+", "", SCHEDULED)
-    assert charges(tmp_path, prices, f"{function}\n{rule}") == {"scheduled_run": 10, **CALLS}
+    expected = {"scheduled_run": 10, **CALLS, **METRICS}
+    assert charges(tmp_path, prices, f"{function}\n{rule}") == expected
     assert charges(tmp_path, prices, function) == {}
 
 

@@ -10,7 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from lakehouse.adapters.operations import S3Operations
+from lakehouse.freshness import judge, read_limits
 from lakehouse.ledger import Ledger, lease_key
+from lakehouse.payloads import DatasetFreshness
 from lakehouse.store import Item
 from lakehouse.words import REFRESH_WRITER, promote_writer
 from lakehouse.writers import Lease, dataset_of
@@ -38,12 +41,14 @@ def status(
         _show_dataset(lake, ledger, dataset, as_json=as_json)
         return
     writers = [writer_status(ledger, writer) for writer in sorted(ledger.writers(), key=_gold_last)]
+    writers = _with_freshness(writers, freshness_of(lake, ledger)) if writers else []
     if as_json:
         output.print_json({"stack": lake.stack, "writers": writers})
         return
     if not writers:
         output.note("The lake has seen no file yet. Put one: lakehouse put FILE --dataset NAME")
         return
+    promised = any(w["freshness"] for w in writers)
     rows = [
         (
             w["name"],
@@ -52,11 +57,37 @@ def status(
             w["run_id"] or None,
             *_last_run(w["last_run"]),
             w["reason"] or None,
+            *([age_text(w["freshness"])] if promised else []),
         )
         for w in writers
     ]
     columns = ["name", "state", "pending", "running", "last run", "ended", "took", "outcome", "why it waits"]
+    columns += ["age"] if promised else []
     output.stdout().print(output.table(f"Lake {lake.stack}", columns, rows, right=["took"]))
+
+
+def freshness_of(lake: Lake, ledger: Ledger) -> dict[str, DatasetFreshness]:
+    """Of every dataset whose contract says how often files come: how old it is."""
+    operations = S3Operations(lake.client("s3"), lake.name("OperationsBucketName"))
+    limits = read_limits(operations, lake.name("AssetsPrefix"))
+    return {each.dataset: each for each in judge(ledger, limits, datetime.now(UTC)).datasets}
+
+
+def _with_freshness(
+    writers: list[dict[str, Any]], found: dict[str, DatasetFreshness]
+) -> list[dict[str, Any]]:
+    ages = {name: each.model_dump(exclude={"dataset"}) for name, each in found.items()}
+    return [{**writer, "freshness": ages.get(writer["dataset"])} for writer in writers]
+
+
+def age_text(found: dict[str, Any] | None) -> str | None:
+    """How old a dataset is, against what its contract promises."""
+    if found is None:
+        return None
+    limit = output.long_duration(found["limit_seconds"])
+    if found["age_seconds"] is None:
+        return f"nothing yet (of {limit})"
+    return f"{output.long_duration(found['age_seconds'])} of {limit}{', STALE' if found['stale'] else ''}"
 
 
 def _gold_last(writer: str) -> tuple[bool, str]:
@@ -108,16 +139,16 @@ def _show_dataset(lake: Lake, ledger: Ledger, dataset: str, *, as_json: bool) ->
     files = list(ledger.files(dataset))
     if not files:
         raise NotFoundError(f"The ledger knows no file of {dataset}. `lakehouse status` lists the datasets.")
+    [found] = _with_freshness([writer_status(ledger, promote_writer(dataset))], freshness_of(lake, ledger))
     states = Counter(str(item["state"]) for item in files)
     trouble = [item for item in files if item["state"] in TROUBLE]
     if as_json:
-        found = writer_status(ledger, promote_writer(dataset)) | {
-            "files": dict(states),
-            "trouble": [file_json(item) for item in trouble],
-        }
-        output.print_json({"stack": lake.stack, **found})
+        listed = {"files": dict(states), "trouble": [file_json(item) for item in trouble]}
+        output.print_json({"stack": lake.stack, **found, **listed})
         return
     output.stdout().print(output.table(f"Files of {dataset}", ["state", "files"], sorted(states.items())))
+    if age := age_text(found["freshness"]):
+        output.stdout().print(f"Age: {age}")
     if trouble:
         output.stdout().print(file_table("Not in Silver", trouble))
 

@@ -13,9 +13,6 @@ from lakehouse_cli.cost.rules import RULES, Charge, Idle
 from lakehouse_cli.errors import TemplateError
 from lakehouse_cli.templates import Place, Resource, read_environment, read_template
 
-EMITTED = "functions"
-"""Stands for a resource where the code emits metrics that no template shows."""
-
 
 @dataclass(frozen=True)
 class Line:
@@ -79,9 +76,6 @@ def _charges(resources: list[Resource], prices: PriceFile) -> Iterator[Charge]:
         priced = prices.types[resource.type]
         if priced.rule:
             yield from RULES[priced.rule](resource, idle)
-    emitted = prices.assumptions.total(prices.assumptions.emitted_metrics)
-    if emitted:
-        yield Charge("custom_metric", emitted, EMITTED)
 
 
 def _lines(charges: Iterable[Charge], prices: PriceFile) -> list[Line]:

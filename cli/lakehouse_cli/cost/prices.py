@@ -53,6 +53,8 @@ class Work(_Strict):
     gets: Amount = Amount()
     key_requests: Amount = Amount()
     log_bytes: Amount = Amount()
+    metrics: Amount = Amount()
+    """Metrics it writes for as long as its schedule calls it, each paid by the month."""
 
 
 class Assumptions(_Strict):
@@ -64,7 +66,6 @@ class Assumptions(_Strict):
     poll_seconds: int = Field(gt=0)
     functions: dict[str, Work]
     table_bytes: dict[str, Amount]
-    emitted_metrics: Amount
     flow_log_gigabytes: float = Field(ge=0)
     trail_files_per_hour: float = Field(ge=0)
     crawler_dpus: float = Field(gt=0)

@@ -178,6 +178,7 @@ def _event(resource: Resource, kind: str, given: dict[str, Any], idle: Idle) -> 
         if given.get("Enabled", True) and given.get("State", "ENABLED") == "ENABLED":
             yield Charge("scheduled_run", runs, resource.path)
             yield from _calls(resource, runs, idle)
+            yield from _metrics(resource, idle)
     elif kind not in {"EventBridgeRule", "CloudWatchEvent", "S3", "SNS"}:
         raise unknown(resource, f"an event of type {kind}")
 
@@ -225,6 +226,14 @@ def _calls(resource: Resource, runs: float, idle: Idle) -> Charges:
             yield Charge(price, quantity, resource.path)
 
 
+def _metrics(resource: Resource, idle: Idle) -> Charges:
+    """The metrics that a scheduled function writes: no template shows them."""
+    assumed = idle.prices.assumptions
+    written = assumed.total(assumed.functions[resource.name].metrics)
+    if written:
+        yield Charge("custom_metric", written, resource.path)
+
+
 def _kept_days(resource: Resource) -> int:
     group = resource.target(str(resource.get("LoggingConfig", {}).get("LogGroup", "")))
     return int(group.get("RetentionInDays", ENDLESS_DAYS)) if group else ENDLESS_DAYS
@@ -258,6 +267,7 @@ def _start(resource: Resource, arn: str, given: str, runs: float, idle: Idle) ->
     if target is None or target.type not in FUNCTIONS:
         raise unknown(resource, f"the target {arn}")
     yield from _calls(target, runs, idle)
+    yield from _metrics(target, idle)
 
 
 # --- Glue on a schedule ---------------------------------------------------------------------------

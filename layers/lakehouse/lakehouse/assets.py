@@ -101,8 +101,17 @@ def compile_assets(sources: Path, core: Path = CORE) -> CompiledAssets:
     files[GOVERNANCE_FILE] = _json(definitions.governance)
     files[LIBRARY_FILE] = _library(sources / "glue", core)
     digest = content_digest(files)
-    index = AssetsIndex(hash=digest, datasets=sorted(definitions.plans), models=list(definitions.models))
+    index = AssetsIndex(
+        hash=digest,
+        datasets=sorted(definitions.plans),
+        models=list(definitions.models),
+        freshness_seconds=_freshness(definitions.plans),
+    )
     return CompiledAssets(digest, {**files, INDEX_FILE: _json(index)})
+
+
+def _freshness(plans: Mapping[str, DatasetPlan]) -> dict[str, int]:
+    return {name: plan["freshness_seconds"] for name, plan in plans.items() if "freshness_seconds" in plan}
 
 
 def content_digest(files: Mapping[str, bytes]) -> str:

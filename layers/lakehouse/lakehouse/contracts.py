@@ -24,6 +24,7 @@ from .options import DatasetOptions, PropertyOptions, read_options
 from .plans import PLAN_VERSION, content_hash, is_timezone
 from .problems import Problems, one_of
 from .quality import Rules, property_rules, quality_rule
+from .service_levels import freshness_seconds
 from .words import DATASET_PATTERN, DatasetPlan, FileFormat, PartitionField, PlanColumn, path_regex
 from .yaml_text import read_mapping
 
@@ -177,6 +178,8 @@ def _compile(data: dict[str, Any], dataset: str, problems: Problems) -> DatasetP
     )
     if domain := data.get("domain"):
         plan["domain"] = domain
+    if limit := freshness_seconds(data.get("slaProperties") or [], dataset, problems):
+        plan["freshness_seconds"] = limit
     _check_format(options, table, columns, problems)
     _check_mode(options, plan, variables, problems)
     plan["bronze_table"] = reads_faithfully(plan, options.column_order == "fixed")

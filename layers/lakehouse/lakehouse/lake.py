@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from .ledger import Ledger, ObjectVersion
 from .settings import Settings
@@ -127,6 +127,14 @@ class Functions(Protocol):
         ...
 
 
+class Metrics(Protocol):
+    """Where numbers go that are watched over time."""
+
+    def put(self, name: str, value: float, unit: Literal["Count", "Seconds"], **dimensions: str) -> None:
+        """Record one value of a metric of this lake."""
+        ...
+
+
 @dataclass(frozen=True)
 class Lake:
     """Everything a function works with. ``now`` is UTC; ``token`` gives 8 random hex digits."""
@@ -141,6 +149,7 @@ class Lake:
     tables: Tables
     topic: Topic
     functions: Functions
+    metrics: Metrics
     now: Callable[[], datetime]
     token: Callable[[], str]
     pause: Callable[[float], None]

@@ -12,7 +12,8 @@ from .problems import Problems, one_of
 VENDOR: Final = "lakehouse"
 Action = Literal["warn", "quarantine", "rejectFile", "rejectBatch"]
 Character = Annotated[str, Field(min_length=1, max_length=1)]
-NOT_YET: Final = {"intake", "freshness", "maximumDelay"}
+NOT_YET: Final = {"intake", "maximumDelay"}
+ELSEWHERE: Final = {"freshness": "Use slaProperties at the contract's top, with property: frequency"}
 
 Options = TypeVar("Options", bound="_Options")
 
@@ -98,6 +99,8 @@ def _note(item: Any, known: list[str], path: str, problems: Problems) -> None:
         problems.add(_place(path, name), "is missing", f"Add '- {{property: {name}, value: ...}}'")
     elif item["type"] == "extra_forbidden" and name in NOT_YET:
         problems.add(_place(path, name), "is not supported yet", "Remove it")
+    elif item["type"] == "extra_forbidden" and name in ELSEWHERE:
+        problems.add(_place(path, name), "is not read here", ELSEWHERE[name])
     elif item["type"] == "extra_forbidden":
         problems.add(_place(path, name), "is unknown", one_of(name, known))
     else:

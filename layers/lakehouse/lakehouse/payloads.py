@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, Json
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Json
 from pydantic.alias_generators import to_camel
 
 from .lake import Execution
@@ -163,8 +163,34 @@ class SweepResult(Payload):
     failed: dict[str, str] = Field(default_factory=dict)
 
 
+class FreshnessRequest(Payload):
+    """At which moment to judge: now, unless ``as_of`` names another (ISO 8601 with its zone)."""
+
+    as_of: AwareDatetime | None = None
+
+
+class DatasetFreshness(Payload):
+    """How old the newest landing of a dataset is, in seconds; '' and None while nothing has landed."""
+
+    dataset: str
+    limit_seconds: int
+    landed_at: str = ""
+    age_seconds: int | None = None
+    stale: bool = False
+
+
+class FreshnessResult(Payload):
+    """The datasets whose contract says how often files come, and how many of them are overdue."""
+
+    datasets: list[DatasetFreshness]
+    stale: int
+
+
 class ReconcileRequest(Payload):
-    """Which dataset to compare ('' for all), from where; ``follow`` lets the function call itself again."""
+    """Which dataset to compare ('' for all), from where; ``follow`` lets the function call itself again.
+
+    ``unannounced`` are those of the registered files whose event must be taken for lost.
+    """
 
     dataset: str = ""
     cursor: str = ""
@@ -174,6 +200,7 @@ class ReconcileRequest(Payload):
     reopened: int = 0
     unfinished: int = 0
     ignored: int = 0
+    unannounced: int = 0
 
 
 class ReconcileResult(ReconcileRequest):

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Literal
 
 from . import writers
 from .intake import PARALLEL_RECORDS, place
-from .lake import Lake
+from .lake import Lake, iso
 from .ledger import ObjectVersion
 from .payloads import ReconcileRequest, ReconcileResult
 from .store import Item
@@ -22,15 +23,25 @@ from .words import DATASET_PATTERN, DELETED, SUPERSEDED, UNFINISHED_STATES, prom
 REOPENED_STATES = frozenset({SUPERSEDED, DELETED})
 """Closed because of a newer version or a deletion, which is not so if S3 lists the version as current."""
 
-COUNTS = ("listed", "registered", "reopened", "unfinished", "ignored")
+COUNTS = ("listed", "registered", "reopened", "unfinished", "ignored", "unannounced")
+UNANNOUNCED_FILES = "UnannouncedFiles"
+EVENT_PATIENCE = timedelta(minutes=15)
+"""An event that has not been taken in by then is taken for lost; a younger file's may still be on its way."""
+
 Found = Literal["registered", "reopened", "unfinished", "ignored", "known"]
 
 
 def run(lake: Lake, request: ReconcileRequest, in_time: Callable[[], bool], function: str) -> ReconcileResult:
-    """Compare for as long as there is time, then let ``function`` go on if the request asks for that."""
+    """Compare for as long as there is time, then let ``function`` go on if the request asks for that.
+
+    Whoever does not ask for that is a person filling the lake, whose files no event could have announced:
+    only the others are counted as a metric. Nothing found records nothing, and so costs nothing.
+    """
     result = reconcile(lake, request, in_time)
     if request.follow and not result.done:
         lake.functions.invoke_later(function, result.dump())
+    if request.follow and result.done and result.unannounced:
+        lake.metrics.put(UNANNOUNCED_FILES, result.unannounced, "Count")
     return result
 
 
@@ -73,18 +84,29 @@ def _page(lake: Lake, dataset: str, cursor: str, counts: Counter[str]) -> str:
     if page.versions:
         lake.ledger.add_writer(promote_writer(dataset), lake.stamp())
     with ThreadPoolExecutor(max_workers=PARALLEL_RECORDS) as pool:
-        found: Counter[str] = Counter(
-            pool.map(
+        each: list[Found] = [
+            *pool.map(
                 lambda version: _see_to(lake, dataset, version, known.get((version.key, version.version_id))),
                 page.versions,
             )
-        )
+        ]
+    found: Counter[str] = Counter(each)
+    found["unannounced"] = _unannounced(lake, page.versions, each)
     arrived = found["registered"] + found["reopened"]
     if arrived:
         writers.wake(lake, promote_writer(dataset), arrived)
     counts["listed"] += len(page.versions)
     counts.update({name: found[name] for name in COUNTS if name != "listed"})
     return page.cursor
+
+
+def _unannounced(lake: Lake, versions: list[ObjectVersion], found: list[Found]) -> int:
+    """How many files were unknown although their event has had its time."""
+    late = iso(lake.now() - EVENT_PATIENCE)
+    return sum(
+        each == "registered" and version.event_time < late
+        for version, each in zip(versions, found, strict=True)
+    )
 
 
 def _see_to(lake: Lake, dataset: str, version: ObjectVersion, item: Item | None) -> Found:

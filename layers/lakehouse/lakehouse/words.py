@@ -259,6 +259,8 @@ class DatasetPlan(TypedDict):
     partition_by: list[PartitionField]
     bronze_table: bool
     domain: NotRequired[str]
+    freshness_seconds: NotRequired[int]
+    """The longest time between two landings that the contract promises."""
 
 
 class ModelInput(TypedDict):
@@ -334,11 +336,15 @@ class GovernancePlan(TypedDict):
 
 
 class AssetsIndex(TypedDict):
-    """``index.json`` under an assets prefix. ``models`` stand in dependency order."""
+    """``index.json`` under an assets prefix. ``models`` stand in dependency order.
+
+    ``freshness_seconds``: of the datasets whose contract promises it, the longest time between two landings.
+    """
 
     hash: str
     datasets: list[str]
     models: list[str]
+    freshness_seconds: NotRequired[dict[str, int]]
 
 
 # --- What a run is given and what it reports --------------------------------------------------

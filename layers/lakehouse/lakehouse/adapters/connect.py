@@ -20,6 +20,7 @@ from .executions import StepFunctions
 from .functions import LambdaFunctions
 from .glue_jobs import GlueJobs
 from .iceberg import GlueTables
+from .metrics import EmfMetrics
 from .operations import S3Operations
 from .topic import SnsTopic
 
@@ -39,6 +40,7 @@ def connect(settings: Settings, session: boto3.Session | None = None) -> Lake:
         tables=GlueTables(glue, s3),
         topic=SnsTopic(session.client("sns"), settings.failure_topic_arn),
         functions=LambdaFunctions(session.client("lambda")),
+        metrics=EmfMetrics(f"{settings.lake_name}-{settings.environment}"),
         now=lambda: datetime.now(UTC),
         token=lambda: secrets.token_hex(4),
         pause=time.sleep,
