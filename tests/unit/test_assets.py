@@ -41,7 +41,12 @@ def test_the_bundle_holds_everything_a_run_needs() -> None:
     datasets = ["airlines", "airports", "flights", "planes", "weather"]
     index = json.loads(assets.files["index.json"])
     assert assets.prefix == f"assets/{assets.hash}/"
-    assert index == {"hash": assets.hash, "datasets": datasets, "models": index["models"]}
+    assert index == {
+        "hash": assets.hash,
+        "datasets": datasets,
+        "models": index["models"],
+        "freshness_seconds": {"flights": 35 * 86400, "weather": 86400},
+    }
     assert index["models"].index("carrier_punctuality_daily") < index["models"].index(
         "carrier_punctuality_monthly"
     )

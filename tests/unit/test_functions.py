@@ -321,6 +321,19 @@ def test_maintenance_through_its_functions(deployed: Lake, aws: boto3.Session):
     assert writers.read(deployed, "promote:flights").state == "FREE"
 
 
+def test_freshness_judges_from_the_deployed_index(
+    deployed: Lake, aws: boto3.Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(aws, "assets/abc/index.json", {"datasets": ["flights"], "freshness_seconds": {"flights": 3600}})
+    ended = {"promoted": 2, "kind": "promote"}
+    deployed.ledger.end_run("promote:flights", "flights-1", "SUCCEEDED", ended, "2024-05-01T07:00:00.000Z")
+    found = call("freshness", {"asOf": "2024-05-01T08:30:00Z"})
+    landed = {"landedAt": "2024-05-01T07:00:00.000Z", "ageSeconds": 5400, "stale": True}
+    assert found == {"stale": 1, "datasets": [{"dataset": "flights", "limitSeconds": 3600, **landed}]}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get("StaleDatasets") for line in lines if "_aws" in line] == [None, [1.0]]
+
+
 def test_a_sweep_that_could_not_see_to_a_writer_fails():
     with pytest.raises(SweepIncomplete, match="promote:flights \\(LedgerUnavailable\\)"):
         checked(SweepResult(failed={"promote:flights": "LedgerUnavailable"}))

@@ -1,4 +1,4 @@
-"""Budgets, which ministack serves and its CloudFormation lacks. Only recorded: nothing costs anything here."""
+"""Budgets, which ministack serves and its CloudFormation lacks. Only recorded: nothing is paid here."""
 
 from __future__ import annotations
 

@@ -164,7 +164,10 @@ class SweepResult(Payload):
 
 
 class FreshnessRequest(Payload):
-    """At which moment to judge: now, unless ``as_of`` names another (ISO 8601 with its zone)."""
+    """At which moment to judge: now, unless ``as_of`` names another (ISO 8601 with its zone).
+
+    What is found is recorded in any case, so that a moment to come tries the alarm out.
+    """
 
     as_of: AwareDatetime | None = None
 
