@@ -11,8 +11,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.twin.account import wait_for
 from tests.twin.conftest import ROOT, STATE_DIR
 from tests.twin.lake import ENVIRONMENT
+from tests.twin.topic import messages_on
 from twin.deploy import Target, configuration, deploy
 from twin.settings import Settings
 
@@ -70,6 +72,25 @@ def test_the_second_region_has_a_stack_of_its_own(prod: Prod) -> None:
     for layer in ("Bronze", "Silver", "Gold", "Operations"):
         location = prod.there("s3").get_bucket_location(Bucket=prod.copy_of(layer))
         assert location["LocationConstraint"] == SECOND_REGION
+
+
+def test_copies_that_lag_are_told_from_where_they_are(prod: Prod) -> None:
+    """S3 measures there, alarms look at their own region only, and so the topic and its key are there too."""
+    alarms = prod.there("cloudwatch").describe_alarms(AlarmNamePrefix="lake-prod-")["MetricAlarms"]
+    assert sorted(alarm["AlarmName"] for alarm in alarms) == [
+        "lake-prod-bronze-lag",
+        "lake-prod-gold-lag",
+        "lake-prod-operations-lag",
+        "lake-prod-silver-lag",
+    ]
+    [topic] = {action for alarm in alarms for action in alarm["AlarmActions"]}
+    assert topic.split(":")[3] == SECOND_REGION
+    with messages_on(prod.there, topic) as heard:
+        prod.there("cloudwatch").set_alarm_state(
+            AlarmName="lake-prod-bronze-lag", StateValue="ALARM", StateReason="a test"
+        )
+        [message] = wait_for(heard)
+    assert json.loads(message)["AlarmDescription"].endswith("See docs/runbook.md#copies-lag")
 
 
 def test_an_object_is_copied_to_the_second_region_and_encrypted_there(prod: Prod) -> None:

@@ -1,10 +1,11 @@
-"""What is published on the topic of failed runs while a test listens."""
+"""What is published on the topic of failures while a test listens."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tests.twin.lake import TwinLake
 
@@ -14,10 +15,16 @@ QUEUE = "failures-heard"
 @contextmanager
 def failure_messages(lake: TwinLake) -> Iterator[Callable[[], list[str]]]:
     """While it lasts, a function that answers with all messages so far."""
-    sqs, sns = lake.client("sqs"), lake.client("sns")
+    with messages_on(lake.client, lake.cli.name("FailureTopicArn")) as listen:
+        yield listen
+
+
+@contextmanager
+def messages_on(client: Callable[[str], Any], topic: str) -> Iterator[Callable[[], list[str]]]:
+    """The same on any topic; ``client`` makes clients of the topic's region."""
+    sqs, sns = client("sqs"), client("sns")
     queue = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    topic = lake.cli.name("FailureTopicArn")
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "sns.amazonaws.com"},
