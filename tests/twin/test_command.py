@@ -124,6 +124,9 @@ def test_status_and_runs_know_the_run(command: Command, landed: dict[str, Any]) 
     assert {"flights", "weather", "planes", "airports", "airlines", "gold"} <= {
         w["name"] for w in found["writers"]
     }
+    ages = {w["name"]: w["freshness"] for w in found["writers"]}
+    assert (ages["flights"]["limit_seconds"], ages["flights"]["stale"]) == (35 * 86400, False)
+    assert ages["planes"] is None
     _, found, _ = command("runs", "flights", "--json", "--limit", "200")
     (run,) = [each for each in found["runs"] if each["run_id"] == landed["run_id"]]
     assert (run["state"], run["kind"], run["rows"], run["quarantined_rows"]) == ("SUCCEEDED", "promote", 3, 1)
