@@ -271,6 +271,26 @@ def test_inside_the_retention_any_moment_can_be_read(files: SparkSession, table:
         assert gold_table.read_at(files, table, snapshot_id).count() == seen
 
 
+def test_after_fifty_small_commits_one_file_is_left_and_the_retention_can_be_read(
+    files: SparkSession, table: str
+) -> None:
+    for flight in range(50):
+        put(files, table, 1, flight)
+    moments = [
+        (int(snapshot.timestampMillis()), int(snapshot.snapshotId()))
+        for snapshot in publish.main_history(files, table)
+    ][::-1]
+    fortieth = datetime.fromtimestamp(moments[39][0] / 1000, UTC)
+    done = maintained(files, table, fortieth + timedelta(days=7))
+    assert (done["files_before"], done["files_after"], count(files, table)) == (50, 1, 1)
+    assert rows(files, table) == [(1, flight) for flight in range(50)]
+    assert done["snapshots_expired"] == 39
+    for seen, (_, snapshot_id) in list(enumerate(moments, start=1))[39:]:
+        assert gold_table.read_at(files, table, snapshot_id).count() == seen
+    kept = {row.snapshot_id for row in files.table(f"{table}.snapshots").collect()}
+    assert not kept & {snapshot_id for _, snapshot_id in moments[:39]}
+
+
 def test_only_old_files_that_no_snapshot_knows_are_removed_and_none_of_the_neighbour(
     files: SparkSession, table: str
 ) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lakehouse.errors import ConditionFailed
-from lakehouse.lake import Execution, JobRun, Lake, VersionPage
+from lakehouse.lake import Commit, Execution, JobRun, Lake, VersionPage
 from lakehouse.ledger import Ledger, ObjectVersion
 from lakehouse.settings import Settings
 from lakehouse.store import (
@@ -243,13 +243,15 @@ class FakeJobs:
 class FakeTable:
     """An Iceberg table: rows by source, the runs whose markers main holds, and open branches.
 
-    ``maintained`` are the runs that maintained it; ``summaries`` those of main's snapshots, oldest first.
+    ``maintained`` are the runs that maintained it; ``summaries`` those of main's snapshots, oldest first, all
+    of which were committed at one moment.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
     markers: list[str] = field(default_factory=list)
     maintained: list[str] = field(default_factory=list)
     summaries: list[dict[str, str]] = field(default_factory=list)
+    committed_at: datetime = START
     branches: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
@@ -278,9 +280,10 @@ class FakeTables:
         known = self.known.get(f"{database}.{table}")
         return known is not None and run_id in known.markers
 
-    def history(self, database: str, table: str) -> list[Mapping[str, str]]:
+    def history(self, database: str, table: str) -> list[Commit]:
         known = self.known.get(f"{database}.{table}")
-        return list(reversed(known.summaries)) if known else []
+        committed_ms = int(known.committed_at.timestamp() * 1000) if known else 0
+        return [Commit(each, committed_ms) for each in reversed(known.summaries)] if known else []
 
 
 @dataclass

@@ -205,7 +205,9 @@ def test_a_marker_counts_only_on_main_and_a_branch_is_dropped(tables: tuple[Glue
     append(catalog, "run_run_2", "run-2")
     assert adapter.has_marker(SILVER, "flights", "run-1")
     assert not adapter.has_marker(SILVER, "flights", "run-2")
-    assert adapter.history(SILVER, "flights") == [{}, {"lakehouse.run-id": "run-1"}]
+    history = adapter.history(SILVER, "flights")
+    assert [dict(commit.summary) for commit in history] == [{}, {"lakehouse.run-id": "run-1"}]
+    assert history[0].committed_ms > history[1].committed_ms > 0
     assert adapter.names(SILVER) == ["flights"]
     assert adapter.drop_branch(SILVER, "flights", "run_run_2")
     assert not adapter.drop_branch(SILVER, "flights", "run_run_2")

@@ -376,6 +376,13 @@ def test_a_bronze_table_only_where_athena_reads_the_files_as_they_are(
     assert plan_of(contract(**options))["bronze_table"] is faithful
 
 
+def test_what_a_contract_asks_of_maintenance() -> None:
+    assert "maintenance" not in plan_of(contract())
+    asked = plan_of(contract(maximumDelayDays=7, targetFileMebibytes=128))["maintenance"]
+    assert asked == {"maximum_delay_days": 7, "target_file_bytes": 134_217_728}
+    assert plan_of(contract(maximumDelayDays=7))["maintenance"] == {"maximum_delay_days": 7}
+
+
 # --- Mistakes ---------------------------------------------------------------------------------
 
 PLACE = "contracts/orders.yaml: schema[0]"
@@ -403,6 +410,10 @@ PLACE = "contracts/orders.yaml: schema[0]"
         (
             contract(nulTokens=["x"]),
             f"{PLACE}.customProperties[nulTokens]: is unknown. Did you mean 'nullTokens'.",
+        ),
+        (
+            contract(maximumDelayDays=0),
+            f"{PLACE}.customProperties[maximumDelayDays]: input should be greater than or equal to 1.",
         ),
         (
             contract(freshness="1d"),

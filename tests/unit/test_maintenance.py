@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from lakehouse import claim, complete, maintain, plan, recover, sweep, writers
 from lakehouse.errors import LedgerUnavailable, MaintenanceIncomplete, StaleRun
+from lakehouse.lake import Commit
 from lakehouse.ledger import lease_key
 from lakehouse.payloads import CompleteRequest, MaintainRequest, RunRequest
 from lakehouse.words import FAILURE_FILE, REPORT_FILE, run_prefix
 
-from .fakes import FakeLake
+from .fakes import FakeLake, plan_of
 from .test_protocol import EXPECTED, end_state
 from .world import JobDied, World, version
 
@@ -22,6 +24,8 @@ ADDED = {"operation": "append", "added-data-files": "1"}
 EMPTY = {"operation": "append"}
 COMPACTED = {"operation": "replace", "added-data-files": "1", "lakehouse.run-id": "r1"}
 MAINTAINED = {"operation": "append", "lakehouse.maintenance": "r1"}
+YESTERDAY = datetime(2024, 4, 30, 7, tzinfo=UTC)
+YESTERDAY_MS, TODAY_MS = 1714460400000, 1714546800000
 
 
 def landed() -> World:
@@ -69,7 +73,40 @@ def broken(lake: FakeLake, request: RunRequest) -> None:
     ],
 )
 def test_a_table_is_due_after_three_commits_that_brought_files(history: list[dict[str, str]], due: bool):
-    assert maintain.is_due(history, 3) is due
+    commits = [Commit(summary, TODAY_MS) for summary in history]
+    assert maintain.is_due(commits, 3, YESTERDAY) is due
+
+
+@pytest.mark.parametrize(
+    ("history", "due"),
+    [
+        ([], False),
+        ([(ADDED, TODAY_MS)], False),
+        ([(ADDED, YESTERDAY_MS)], True),
+        ([(ADDED, TODAY_MS), (ADDED, YESTERDAY_MS)], True),
+        ([(EMPTY, YESTERDAY_MS)], False),
+        ([(ADDED, TODAY_MS), (MAINTAINED, TODAY_MS), (ADDED, YESTERDAY_MS)], False),
+    ],
+)
+def test_a_table_is_due_when_a_commit_that_brought_files_has_waited_too_long(
+    history: list[tuple[dict[str, str], int]], due: bool
+):
+    assert maintain.is_due([Commit(*each) for each in history], 3, YESTERDAY) is due
+
+
+def test_a_contract_says_how_long_its_tables_wait_and_how_large_their_files_are_to_be():
+    world = landed()
+    flights = world.lake.tables.table("lake_dev_silver", "flights")
+    flights.summaries, flights.committed_at = [ADDED], world.lake.clock.at - timedelta(days=3)
+    assert maintain.maintain(world.lake, MaintainRequest()).not_due == [FLIGHTS, "refresh"]
+    asked = {**plan_of("flights"), "maintenance": {"maximum_delay_days": 2, "target_file_bytes": 1024}}
+    world.lake.operations.objects["assets/abc/plans/flights.json"] = json.dumps(asked)
+    (run_id,) = maintain.maintain(world.lake, MaintainRequest()).started.values()
+    request = RunRequest.model_validate(world.lake.executions.requests[run_id])
+    planned = plan.plan(world.lake, request)
+    manifest = world.lake.operations.read(planned.manifest)
+    assert manifest is not None
+    assert manifest["target_file_bytes"] == 1024
 
 
 def test_only_writers_with_a_table_that_is_due_are_asked():

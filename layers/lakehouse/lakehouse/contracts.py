@@ -25,10 +25,19 @@ from .plans import PLAN_VERSION, content_hash, is_timezone
 from .problems import Problems, one_of
 from .quality import Rules, property_rules, quality_rule
 from .service_levels import freshness_seconds
-from .words import DATASET_PATTERN, DatasetPlan, FileFormat, PartitionField, PlanColumn, path_regex
+from .words import (
+    DATASET_PATTERN,
+    DatasetPlan,
+    FileFormat,
+    MaintenanceTargets,
+    PartitionField,
+    PlanColumn,
+    path_regex,
+)
 from .yaml_text import read_mapping
 
 SUFFIX: Final = ".yaml"
+MEBIBYTE: Final = 1024**2
 
 _COLUMN: Final = re.compile(r"[a-z][a-z0-9_]{0,127}")
 _SCHEMA: Final = "schema[0]"
@@ -180,11 +189,23 @@ def _compile(data: dict[str, Any], dataset: str, problems: Problems) -> DatasetP
         plan["domain"] = domain
     if limit := freshness_seconds(data.get("slaProperties") or [], dataset, problems):
         plan["freshness_seconds"] = limit
+    if targets := _maintenance(options):
+        plan["maintenance"] = targets
     _check_format(options, table, columns, problems)
     _check_mode(options, plan, variables, problems)
     plan["bronze_table"] = reads_faithfully(plan, options.column_order == "fixed")
     plan["hash"] = content_hash(plan)
     return plan
+
+
+def _maintenance(options: DatasetOptions) -> MaintenanceTargets:
+    """What the contract asks of maintenance; empty where it leaves that to the lake's defaults."""
+    targets: MaintenanceTargets = {}
+    if options.maximum_delay_days is not None:
+        targets["maximum_delay_days"] = options.maximum_delay_days
+    if options.target_file_mebibytes is not None:
+        targets["target_file_bytes"] = options.target_file_mebibytes * MEBIBYTE
+    return targets
 
 
 def _only_table(data: dict[str, Any], dataset: str, problems: Problems) -> dict[str, Any] | None:

@@ -91,6 +91,13 @@ class Jobs(Protocol):
         ...
 
 
+class Commit(NamedTuple):
+    """A snapshot of a table: its summary, and when it was committed (milliseconds since 1970)."""
+
+    summary: Mapping[str, str]
+    committed_ms: int
+
+
 class Tables(Protocol):
     """Iceberg tables of the catalog."""
 
@@ -106,8 +113,8 @@ class Tables(Protocol):
         """Whether main's history holds the marker commit of a run."""
         ...
 
-    def history(self, database: str, table: str) -> list[Mapping[str, str]]:
-        """The summaries of main's snapshots, newest first; [] if there is no such table."""
+    def history(self, database: str, table: str) -> list[Commit]:
+        """Main's snapshots, newest first; [] if there is no such table."""
         ...
 
 

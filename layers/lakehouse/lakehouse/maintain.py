@@ -6,14 +6,16 @@ is what was committed since.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Final
 
 from . import writers
 from .errors import LakehouseError, MaintenanceIncomplete
-from .lake import Lake
+from .lake import Commit, Lake
 from .payloads import MaintainRequest, MaintainResult
-from .plan import tables_of
+from .plan import tables_of, targets_of
 from .words import MARKER_MAINTENANCE, REFRESH_WRITER
 
 BROUGHT_FILES: Final = ("added-data-files", "added-delete-files")
@@ -60,20 +62,26 @@ def _any_due(lake: Lake, writer: str) -> bool:
     """Whether one of the writer's tables is due; the others are then looked at by the same run."""
     settings = lake.settings
     database = settings.gold_database if writer == REFRESH_WRITER else settings.silver_database
+    days = targets_of(lake, writer, settings.assets_prefix)["maximum_delay_days"]
+    latest = lake.now() - timedelta(days=days)
     return any(
-        is_due(lake.tables.history(database, table), settings.maintenance_commits)
+        is_due(lake.tables.history(database, table), settings.maintenance_commits, latest)
         for table in tables_of(lake, writer, settings.assets_prefix)
     )
 
 
-def is_due(history: Sequence[Mapping[str, str]], commits: int) -> bool:
-    """Whether so many commits brought files since the last maintenance.
+def is_due(history: Sequence[Commit], commits: int, latest: datetime) -> bool:
+    """Whether so many commits brought files since the last maintenance, or one did by ``latest``.
 
-    ``history`` holds the summaries of main's snapshots, newest first.
+    ``history`` holds main's snapshots, newest first.
     """
-    since = 0
-    for summary in history:
-        if MARKER_MAINTENANCE in summary:
-            break
-        since += any(int(summary.get(name, "0")) for name in BROUGHT_FILES)
-    return since >= commits
+    waiting = [commit.committed_ms for commit in takewhile(_is_new, history) if _brought_files(commit)]
+    return len(waiting) >= commits or any(ms <= latest.timestamp() * 1000 for ms in waiting)
+
+
+def _is_new(commit: Commit) -> bool:
+    return MARKER_MAINTENANCE not in commit.summary
+
+
+def _brought_files(commit: Commit) -> bool:
+    return any(int(commit.summary.get(name, "0")) for name in BROUGHT_FILES)

@@ -12,7 +12,7 @@ from .problems import Problems, one_of
 VENDOR: Final = "lakehouse"
 Action = Literal["warn", "quarantine", "rejectFile", "rejectBatch"]
 Character = Annotated[str, Field(min_length=1, max_length=1)]
-NOT_YET: Final = {"intake", "maximumDelay"}
+NOT_YET: Final = {"intake"}
 ELSEWHERE: Final = {"freshness": "Use slaProperties at the contract's top, with property: frequency"}
 
 Options = TypeVar("Options", bound="_Options")
@@ -50,6 +50,8 @@ class DatasetOptions(_Options):
     schema_evolution: Literal["evolve", "rescue", "strict"] = "evolve"
     timezone: str | None = None
     malformed_action: Action = "quarantine"
+    maximum_delay_days: int | None = Field(default=None, ge=1, le=365)
+    target_file_mebibytes: int | None = Field(default=None, ge=8, le=2048)
 
 
 class PropertyOptions(_Options):

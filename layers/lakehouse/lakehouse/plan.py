@@ -16,8 +16,11 @@ from .words import (
     REFRESH_WRITER,
     REPORT_FILE,
     AssetsIndex,
+    DatasetPlan,
     GoldManifest,
     MaintenanceManifest,
+    MaintenanceTargets,
+    plan_key,
     quarantine_table,
     run_prefix,
 )
@@ -27,6 +30,8 @@ TIMEOUT_MINUTES = 120
 MAINTENANCE_TIMEOUT_MINUTES = 480
 
 TARGET_FILE_BYTES = 256 * 1024**2
+MAXIMUM_DELAY_DAYS = 30
+"""So long a commit that brought files waits for maintenance, where the contract says nothing."""
 MIN_INPUT_FILES = 2
 """Two small files of a partition are joined: whether the table was worth a run is decided before."""
 ORPHAN_DAYS = 3
@@ -83,6 +88,15 @@ def tables_of(lake: Lake, writer: str, assets_prefix: str) -> list[str]:
     return [dataset, quarantine_table(dataset)]
 
 
+def targets_of(lake: Lake, writer: str, assets_prefix: str) -> MaintenanceTargets:
+    """What the maintenance of a writer's tables aims at: the lake's defaults, or what the contract says."""
+    defaults = MaintenanceTargets(maximum_delay_days=MAXIMUM_DELAY_DAYS, target_file_bytes=TARGET_FILE_BYTES)
+    if writer == REFRESH_WRITER:
+        return defaults
+    contract: DatasetPlan | None = lake.operations.read(plan_key(assets_prefix, writers.dataset_of(writer)))
+    return {**defaults, **contract.get("maintenance", {})} if contract else defaults
+
+
 def _record(lake: Lake, request: RunRequest, details: dict[str, Any]) -> None:
     lake.ledger.start_run(request.writer, request.run_id, details, lake.stamp())
 
@@ -118,7 +132,7 @@ def _maintenance_manifest(lake: Lake, request: RunRequest) -> MaintenanceManifes
         "assets_prefix": prefix,
         "layer": "gold" if request.writer == REFRESH_WRITER else "silver",
         "tables": tables_of(lake, request.writer, prefix),
-        "target_file_bytes": TARGET_FILE_BYTES,
+        "target_file_bytes": targets_of(lake, request.writer, prefix)["target_file_bytes"],
         "min_input_files": MIN_INPUT_FILES,
         "retention_days": lake.settings.snapshot_retention_days,
         "min_snapshots": lake.settings.min_snapshots,

@@ -238,6 +238,16 @@ class PartitionField(TypedDict):
     transform: Literal["identity", "year", "month", "day", "hour"]
 
 
+class MaintenanceTargets(TypedDict, total=False):
+    """What a contract asks of the maintenance of its tables; what it does not name is as for all tables.
+
+    ``maximum_delay_days``: so long a commit that brought files waits at most for the next maintenance.
+    """
+
+    maximum_delay_days: int
+    target_file_bytes: int
+
+
 class DatasetPlan(TypedDict):
     """A contract, compiled at deployment. Needs nothing but the standard library to be used."""
 
@@ -261,6 +271,7 @@ class DatasetPlan(TypedDict):
     domain: NotRequired[str]
     freshness_seconds: NotRequired[int]
     """The longest time between two landings that the contract promises."""
+    maintenance: NotRequired[MaintenanceTargets]
 
 
 class ModelInput(TypedDict):

@@ -7,11 +7,11 @@ first needed, because only recovery needs it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import AwsError
+from lakehouse.lake import Commit
 from lakehouse.words import MARKER_RUN
 
 from .calls import aws_call
@@ -54,17 +54,18 @@ class GlueTables:
 
     def has_marker(self, database: str, table: str, run_id: str) -> bool:
         """Whether main's history holds the marker commit of a run."""
-        return any(summary.get(MARKER_RUN) == run_id for summary in self.history(database, table))
+        return any(commit.summary.get(MARKER_RUN) == run_id for commit in self.history(database, table))
 
-    def history(self, database: str, table: str) -> list[Mapping[str, str]]:
-        """The summaries of main's snapshots, newest first; [] if there is no such table."""
+    def history(self, database: str, table: str) -> list[Commit]:
+        """Main's snapshots, newest first; [] if there is no such table."""
         loaded = self._load(database, table)
         if loaded is None or MAIN not in loaded.metadata.refs:
             return []
         by_id = {snapshot.snapshot_id: snapshot for snapshot in loaded.metadata.snapshots}
         found, current = [], by_id.get(loaded.metadata.refs[MAIN].snapshot_id)
         while current is not None:
-            found.append(current.summary.additional_properties if current.summary else {})
+            summary = current.summary.additional_properties if current.summary else {}
+            found.append(Commit(summary, current.timestamp_ms))
             current = by_id.get(current.parent_snapshot_id)
         return found
 
