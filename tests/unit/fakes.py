@@ -173,6 +173,9 @@ class MemoryBronze:
     def current_version(self, key: str) -> str | None:
         return self.current[key].version_id if key in self.current else None
 
+    def latest(self, key: str) -> ObjectVersion | None:
+        return self.current[key]._replace(sequencer="") if key in self.current else None
+
     def folders(self) -> Iterator[str]:
         return iter(sorted({key.partition("/")[0] for key in self.current if "/" in key}))
 
@@ -398,7 +401,7 @@ def fake_lake(**changes: Any) -> FakeLake:
     tokens = iter(range(1, 10**6))
     operations = MemoryOperations(faults)
     operations.objects["assets/abc/index.json"] = json.dumps(
-        {"hash": "abc", "datasets": ["flights"], "models": ["by_day"]}
+        {"hash": "abc", "datasets": ["flights"], "models": ["by_day"], "scheduled": ["tides"]}
     )
     operations.objects["assets/abc/plans/flights.json"] = json.dumps(plan_of("flights"))
     operations.objects["assets/abc/models/by_day.json"] = json.dumps(MODEL)

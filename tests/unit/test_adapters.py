@@ -72,6 +72,9 @@ def test_a_listing_gives_current_versions_only(landing: Any):
     assert list(bronze.folders()) == ["flights", "weather"]
     assert bronze.current_version("flights/a.csv") == new
     assert bronze.current_version("flights/b.csv") is None
+    assert bronze.latest("flights/a.csv") == page.versions[0]
+    assert bronze.latest("flights/b.csv") is None
+    assert bronze.latest("flights/never.csv") is None
     assert gone
     assert [one.key for one in bronze.page("weather/", "").versions] == ["weather/a+ ü%.csv"]
 

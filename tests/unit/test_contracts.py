@@ -376,6 +376,12 @@ def test_a_bronze_table_only_where_athena_reads_the_files_as_they_are(
     assert plan_of(contract(**options))["bronze_table"] is faithful
 
 
+def test_a_dataset_is_taken_in_by_schedule_only_if_its_contract_says_so() -> None:
+    assert "scheduled" not in plan_of(contract())
+    assert "scheduled" not in plan_of(contract(intake="events"))
+    assert plan_of(contract(intake="scheduled"))["scheduled"] is True
+
+
 def test_what_a_contract_asks_of_maintenance() -> None:
     assert "maintenance" not in plan_of(contract())
     asked = plan_of(contract(maximumDelayDays=7, targetFileMebibytes=128))["maintenance"]

@@ -80,7 +80,8 @@ def deployed(aws: boto3.Session, ledger_table: str, monkeypatch: pytest.MonkeyPa
     s3.put_bucket_versioning(Bucket="lake-dev-bronze", VersioningConfiguration={"Status": "Enabled"})
     put(aws, "assets/abc/plans/flights.json", plan_of("flights"))
     put(aws, "assets/abc/models/by_day.json", MODEL)
-    put(aws, "assets/abc/index.json", {"hash": "abc", "datasets": ["flights"], "models": ["by_day"]})
+    index = {"hash": "abc", "datasets": ["flights"], "models": ["by_day"], "scheduled": []}
+    put(aws, "assets/abc/index.json", index)
     machine = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 9, "End": True}}})
     for name in ("promote", "refresh", "maintain"):
         aws.client("stepfunctions").create_state_machine(

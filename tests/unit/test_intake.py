@@ -109,6 +109,16 @@ def test_a_body_that_is_no_json_fails_by_itself():
     assert intake.take_in(fake_lake(), messages).failed == {"bad": "EventError"}
 
 
+def test_what_is_taken_in_by_schedule_is_counted_and_left_alone():
+    lake = fake_lake()
+    bodies = [event(version(key)) for key in ("tides/a.csv", "tides/_SUCCESS", "flights/a.csv")]
+    result = intake.take_in(lake, [message(body, str(n)) for n, body in enumerate(bodies)])
+    assert (result.scheduled, result.new, result.ignored, result.failed) == (2, 1, 0, {})
+    assert result.counts()["scheduled"] == 2
+    assert lake.ledger.writers() == ["promote:flights"]
+    assert list(lake.ledger.files("tides")) == []
+
+
 # --- keys -------------------------------------------------------------------------------------
 
 

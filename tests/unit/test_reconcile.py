@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from lakehouse import reconcile
+import pytest
+
+from lakehouse import reconcile, writers
+from lakehouse.errors import EventError
 from lakehouse.payloads import ReconcileRequest, ReconcileResult
 
+from .fakes import Crash
 from .world import World, version
 
 
@@ -114,3 +118,70 @@ def test_a_file_that_waits_for_others_is_not_woken_by_a_listing():
     compare(world)
     assert compare(world).unfinished == 1
     assert world.lake.store.items["WRITER#promote:flights", "LEASE"]["arrivals"] == 1
+
+
+# --- datasets that are taken in by schedule -----------------------------------------------------
+
+
+def name(world: World, *keys: str) -> ReconcileResult:
+    """What the scheduled job asks for."""
+    request = ReconcileRequest(dataset="tides", keys=list(keys), follow=False)
+    return reconcile.run(world.lake, request, lambda: True, "reconcile")
+
+
+def test_what_is_taken_in_by_schedule_is_not_looked_at_unless_it_is_named():
+    world = World()
+    lay(world, "flights/a.csv", "tides/t.csv")
+    assert compare(world).listed == 1
+    assert world.lake.ledger.datasets() == ["flights"]
+    assert compare(world, dataset="tides").registered == 1
+
+
+def test_a_file_that_the_schedule_names_is_taken_in_once_however_often_it_is_named():
+    world = World()
+    lay(world, "tides/a.csv", "tides/b.csv", "tides/_SUCCESS")
+    first = name(world, "tides/a.csv", "tides/_SUCCESS", "tides/gone.csv")
+    assert (first.listed, first.registered, first.ignored, first.keys, first.done) == (2, 1, 1, [], True)
+    assert name(world, "tides/a.csv").unfinished == 1
+    world.settle()
+    assert world.batches == [["tides/a.csv"]]
+    again = name(world, "tides/a.csv", "tides/b.csv")
+    assert (again.listed, again.registered, again.unfinished) == (2, 1, 0)
+    world.settle()
+    assert world.batches == [["tides/a.csv"], ["tides/b.csv"]]
+
+
+def test_a_file_that_was_written_again_is_taken_in_as_a_new_version():
+    world = World()
+    lay(world, "tides/a.csv")
+    name(world, "tides/a.csv")
+    world.settle()
+    world.lake.bronze.put(version("tides/a.csv", 2))
+    assert name(world, "tides/a.csv").registered == 1
+    world.settle()
+    assert world.states() == {"tides/a.csv@v1": "PROMOTED", "tides/a.csv@v2": "PROMOTED"}
+
+
+def test_a_key_of_another_dataset_is_refused():
+    world = World()
+    with pytest.raises(EventError):
+        name(world, "flights/a.csv")
+
+
+def test_a_death_between_the_ledger_and_the_wake_up_loses_nothing_and_doubles_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The scheduled job gets no answer, keeps its bookmark as it was, and names the file again."""
+    world = World()
+    lay(world, "tides/a.csv")
+
+    def die(*_: object) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writers, "wake", die)
+        with pytest.raises(Crash):
+            name(world, "tides/a.csv")
+    assert name(world, "tides/a.csv").unfinished == 1
+    world.settle()
+    assert world.batches == [["tides/a.csv"]]

@@ -106,6 +106,7 @@ def compile_assets(sources: Path, core: Path = CORE) -> CompiledAssets:
         datasets=sorted(definitions.plans),
         models=list(definitions.models),
         freshness_seconds=_freshness(definitions.plans),
+        scheduled=sorted(name for name, plan in definitions.plans.items() if plan.get("scheduled")),
     )
     return CompiledAssets(digest, {**files, INDEX_FILE: _json(index)})
 

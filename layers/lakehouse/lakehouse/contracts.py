@@ -189,6 +189,8 @@ def _compile(data: dict[str, Any], dataset: str, problems: Problems) -> DatasetP
         plan["domain"] = domain
     if limit := freshness_seconds(data.get("slaProperties") or [], dataset, problems):
         plan["freshness_seconds"] = limit
+    if options.intake == "scheduled":
+        plan["scheduled"] = True
     if targets := _maintenance(options):
         plan["maintenance"] = targets
     _check_format(options, table, columns, problems)

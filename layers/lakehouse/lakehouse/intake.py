@@ -20,6 +20,7 @@ from . import writers
 from .errors import AwsError, EventError, LakehouseError, LedgerError
 from .lake import Lake
 from .ledger import NO_DATASET, ObjectVersion
+from .scheduled import scheduled_datasets
 from .words import DATASET_PATTERN, promote_writer
 
 CREATED_DETAIL_TYPE = "Object Created"
@@ -50,6 +51,7 @@ class IntakeResult:
     unfinished: int = 0
     finished: int = 0
     ignored: int = 0
+    scheduled: int = 0
     started: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -57,7 +59,8 @@ class IntakeResult:
         """What may be logged: counts, runs and the names of errors."""
         counts = {"new": self.new, "unfinished": self.unfinished, "finished": self.finished}
         errors = sorted(set(self.failed.values()))
-        return {**counts, "ignored": self.ignored, "runs": self.started, "errors": errors}
+        left = {"ignored": self.ignored, "scheduled": self.scheduled}
+        return {**counts, **left, "runs": self.started, "errors": errors}
 
     def batch_response(self) -> dict[str, object]:
         """The answer by which Lambda knows which messages to deliver again."""
@@ -73,10 +76,11 @@ class _Announced(NamedTuple):
 def take_in(lake: Lake, messages: Iterable[Message], *, parallel: int = PARALLEL_RECORDS) -> IntakeResult:
     """Bring every record of every message into the ledger, and wake the writers of their datasets.
 
-    An error of the ledger fails the messages it concerns, never the others.
+    What is taken in by schedule is only counted. An error of the ledger fails the messages it concerns, never
+    the others.
     """
     result = IntakeResult()
-    announced = list(_read_all(messages, result))
+    announced = _without_scheduled(lake, list(_read_all(messages, result)), result)
     _add_writers(lake, announced, result)
     with ThreadPoolExecutor(max_workers=parallel) as pool:
         outcomes = list(pool.map(lambda one: _register(lake, one, result), announced))
@@ -99,6 +103,13 @@ def _read_all(messages: Iterable[Message], result: IntakeResult) -> Iterator[_An
             continue
         for version in versions:
             yield _Announced(message.message_id, version, place(version.key))
+
+
+def _without_scheduled(lake: Lake, announced: list[_Announced], result: IntakeResult) -> list[_Announced]:
+    scheduled = scheduled_datasets(lake) if announced else frozenset()
+    at_once = [one for one in announced if one.placed.dataset not in scheduled]
+    result.scheduled = len(announced) - len(at_once)
+    return at_once
 
 
 def _add_writers(lake: Lake, announced: list[_Announced], result: IntakeResult) -> None:

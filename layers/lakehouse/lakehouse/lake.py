@@ -42,6 +42,10 @@ class Bronze(Protocol):
         """The id of an object's current version, or None if it is deleted."""
         ...
 
+    def latest(self, key: str) -> ObjectVersion | None:
+        """An object's current version as a listing shows it, or None if it is deleted or was never there."""
+        ...
+
     def folders(self) -> Iterator[str]:
         """The names of the first folders."""
         ...

@@ -12,7 +12,6 @@ from .problems import Problems, one_of
 VENDOR: Final = "lakehouse"
 Action = Literal["warn", "quarantine", "rejectFile", "rejectBatch"]
 Character = Annotated[str, Field(min_length=1, max_length=1)]
-NOT_YET: Final = {"intake"}
 ELSEWHERE: Final = {"freshness": "Use slaProperties at the contract's top, with property: frequency"}
 
 Options = TypeVar("Options", bound="_Options")
@@ -50,6 +49,7 @@ class DatasetOptions(_Options):
     schema_evolution: Literal["evolve", "rescue", "strict"] = "evolve"
     timezone: str | None = None
     malformed_action: Action = "quarantine"
+    intake: Literal["events", "scheduled"] = "events"
     maximum_delay_days: int | None = Field(default=None, ge=1, le=365)
     target_file_mebibytes: int | None = Field(default=None, ge=8, le=2048)
 
@@ -99,8 +99,6 @@ def _note(item: Any, known: list[str], path: str, problems: Problems) -> None:
     name = str(item["loc"][0])
     if item["type"] == "missing":
         problems.add(_place(path, name), "is missing", f"Add '- {{property: {name}, value: ...}}'")
-    elif item["type"] == "extra_forbidden" and name in NOT_YET:
-        problems.add(_place(path, name), "is not supported yet", "Remove it")
     elif item["type"] == "extra_forbidden" and name in ELSEWHERE:
         problems.add(_place(path, name), "is not read here", ELSEWHERE[name])
     elif item["type"] == "extra_forbidden":

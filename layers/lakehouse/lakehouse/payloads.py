@@ -192,10 +192,12 @@ class FreshnessResult(Payload):
 class ReconcileRequest(Payload):
     """Which dataset to compare ('' for all), from where; ``follow`` lets the function call itself again.
 
-    ``unannounced`` are those of the registered files whose event must be taken for lost.
+    ``unannounced`` are those of the registered files whose event must be taken for lost. ``keys``: only these
+    objects of the dataset.
     """
 
     dataset: str = ""
+    keys: list[str] = Field(default_factory=list, max_length=1000)
     cursor: str = ""
     follow: bool = True
     listed: int = 0

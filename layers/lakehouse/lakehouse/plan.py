@@ -83,7 +83,7 @@ def _maintenance(lake: Lake, request: RunRequest) -> MaintenancePlan:
 def tables_of(lake: Lake, writer: str, assets_prefix: str) -> list[str]:
     """The tables a writer may have: of one dataset, or all of Gold. None of them need be there yet."""
     if writer == REFRESH_WRITER:
-        return _index(lake, assets_prefix)["models"]
+        return read_index(lake, assets_prefix)["models"]
     dataset = writers.dataset_of(writer)
     return [dataset, quarantine_table(dataset)]
 
@@ -113,7 +113,8 @@ def _once(lake: Lake, request: RunRequest, make: Callable[[], object]) -> Any:
     return known
 
 
-def _index(lake: Lake, assets_prefix: str) -> AssetsIndex:
+def read_index(lake: Lake, assets_prefix: str) -> AssetsIndex:
+    """What the assets under a prefix hold. Raises ``ObjectMissing``."""
     index: AssetsIndex | None = lake.operations.read(assets_prefix + INDEX_FILE)
     if index is None:
         raise ObjectMissing(f"there is no {INDEX_FILE} under the assets prefix {assets_prefix}")
@@ -122,7 +123,7 @@ def _index(lake: Lake, assets_prefix: str) -> AssetsIndex:
 
 def _gold_manifest(lake: Lake, request: RunRequest) -> GoldManifest:
     prefix = lake.settings.assets_prefix
-    return {"run_id": request.run_id, "assets_prefix": prefix, "models": _index(lake, prefix)["models"]}
+    return {"run_id": request.run_id, "assets_prefix": prefix, "models": read_index(lake, prefix)["models"]}
 
 
 def _maintenance_manifest(lake: Lake, request: RunRequest) -> MaintenanceManifest:

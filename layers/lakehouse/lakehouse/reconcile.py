@@ -1,7 +1,8 @@
 """Reconcile: compare the landing bucket's listing with the ledger, since notifications are no guarantee.
 
 One call does what fits into its time and says where to go on. Files are registered as intake registers them;
-the daily run and `lakehouse backfill` are the same function.
+the daily run and `lakehouse backfill` are the same function. Datasets that are taken in by schedule are
+looked at only when they are named: by the scheduled job, which names the files too, or by a person.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from datetime import timedelta
 from typing import Literal
 
 from . import writers
+from .errors import EventError
 from .intake import PARALLEL_RECORDS, place
 from .lake import Lake, iso
 from .ledger import ObjectVersion
 from .payloads import ReconcileRequest, ReconcileResult
+from .scheduled import scheduled_datasets
 from .store import Item
 from .words import DATASET_PATTERN, DELETED, SUPERSEDED, UNFINISHED_STATES, promote_writer
 
@@ -37,6 +40,8 @@ def run(lake: Lake, request: ReconcileRequest, in_time: Callable[[], bool], func
     Whoever does not ask for that is a person filling the lake, whose files no event could have announced:
     only the others are counted as a metric. Nothing found records nothing, and so costs nothing.
     """
+    if request.keys:
+        return see_to_keys(lake, request)
     result = reconcile(lake, request, in_time)
     if request.follow and not result.done:
         lake.functions.invoke_later(function, result.dump())
@@ -63,6 +68,20 @@ def reconcile(lake: Lake, request: ReconcileRequest, in_time: Callable[[], bool]
     return _result(request, counts, "")
 
 
+def see_to_keys(lake: Lake, request: ReconcileRequest) -> ReconcileResult:
+    """Bring the current versions of named objects into the ledger. A name that no object has is passed over.
+
+    Raises ``EventError`` for a key that is not the dataset's.
+    """
+    if any(key.partition("/")[0] != request.dataset for key in request.keys):
+        raise EventError("a key that is named is not of the dataset that is named")
+    counts = Counter({name: getattr(request, name) for name in COUNTS})
+    with ThreadPoolExecutor(max_workers=PARALLEL_RECORDS) as pool:
+        found = [version for version in pool.map(lake.bronze.latest, request.keys) if version]
+    _compare(lake, request.dataset, found, counts)
+    return _result(request.model_copy(update={"keys": []}), counts, "")
+
+
 def _result(request: ReconcileRequest, counts: Counter[str], cursor: str) -> ReconcileResult:
     values = {**request.model_dump(), **counts, "cursor": cursor, "done": not cursor}
     return ReconcileResult.model_validate(values)
@@ -71,7 +90,10 @@ def _result(request: ReconcileRequest, counts: Counter[str], cursor: str) -> Rec
 def _datasets(lake: Lake, request: ReconcileRequest) -> Iterator[tuple[str, str]]:
     """The datasets still to be compared, each with the cursor of its listing to start from."""
     start, _, cursor = request.cursor.partition("/")
-    wanted = [request.dataset] if request.dataset else sorted(lake.bronze.folders())
+    if request.dataset:
+        wanted = [request.dataset]
+    else:
+        wanted = sorted(set(lake.bronze.folders()) - scheduled_datasets(lake))
     for dataset in wanted:
         if DATASET_PATTERN.fullmatch(dataset) and dataset >= start:
             yield dataset, cursor if dataset == start else ""
@@ -80,24 +102,30 @@ def _datasets(lake: Lake, request: ReconcileRequest) -> Iterator[tuple[str, str]
 def _page(lake: Lake, dataset: str, cursor: str, counts: Counter[str]) -> str:
     """Compare one page of a listing and return the next one's cursor."""
     page = lake.bronze.page(f"{dataset}/", cursor)
-    known = lake.ledger.versions((version.key, version.version_id) for version in page.versions)
-    if page.versions:
+    found = _compare(lake, dataset, page.versions, counts)
+    counts["unannounced"] += _unannounced(lake, page.versions, found)
+    return page.cursor
+
+
+def _compare(lake: Lake, dataset: str, versions: list[ObjectVersion], counts: Counter[str]) -> list[Found]:
+    """Register what the ledger does not know of these versions, and wake the dataset's writer for it."""
+    known = lake.ledger.versions((version.key, version.version_id) for version in versions)
+    if versions:
         lake.ledger.add_writer(promote_writer(dataset), lake.stamp())
     with ThreadPoolExecutor(max_workers=PARALLEL_RECORDS) as pool:
         each: list[Found] = [
             *pool.map(
                 lambda version: _see_to(lake, dataset, version, known.get((version.key, version.version_id))),
-                page.versions,
+                versions,
             )
         ]
     found: Counter[str] = Counter(each)
-    found["unannounced"] = _unannounced(lake, page.versions, each)
     arrived = found["registered"] + found["reopened"]
     if arrived:
         writers.wake(lake, promote_writer(dataset), arrived)
-    counts["listed"] += len(page.versions)
-    counts.update({name: found[name] for name in COUNTS if name != "listed"})
-    return page.cursor
+    counts["listed"] += len(versions)
+    counts.update({name: found[name] for name in COUNTS if name not in {"listed", "unannounced"}})
+    return each
 
 
 def _unannounced(lake: Lake, versions: list[ObjectVersion], found: list[Found]) -> int:

@@ -272,6 +272,8 @@ class DatasetPlan(TypedDict):
     freshness_seconds: NotRequired[int]
     """The longest time between two landings that the contract promises."""
     maintenance: NotRequired[MaintenanceTargets]
+    scheduled: NotRequired[bool]
+    """Files are taken in by schedule only, not when they arrive."""
 
 
 class ModelInput(TypedDict):
@@ -350,12 +352,14 @@ class AssetsIndex(TypedDict):
     """``index.json`` under an assets prefix. ``models`` stand in dependency order.
 
     ``freshness_seconds``: of the datasets whose contract promises it, the longest time between two landings.
+    ``scheduled`` are the datasets that are taken in by schedule only.
     """
 
     hash: str
     datasets: list[str]
     models: list[str]
     freshness_seconds: NotRequired[dict[str, int]]
+    scheduled: list[str]
 
 
 # --- What a run is given and what it reports --------------------------------------------------

@@ -28,9 +28,21 @@ class S3Bronze:
 
     def current_version(self, key: str) -> str | None:
         """The id of an object's current version, or None if it is deleted."""
+        head = self._head(key)
+        return head.get("VersionId", NO_VERSION) if head else None
+
+    def latest(self, key: str) -> ObjectVersion | None:
+        """An object's current version as a listing shows it, or None if it is deleted or was never there."""
+        head = self._head(key)
+        if head is None:
+            return None
+        found = {"Key": key, "VersionId": head.get("VersionId", NO_VERSION), "Size": head["ContentLength"]}
+        return _version({**found, "ETag": head["ETag"], "LastModified": head["LastModified"]})
+
+    def _head(self, key: str) -> Any | None:
         try:
             with aws_call("s3", "HeadObject"):
-                return self._client.head_object(Bucket=self._bucket, Key=key).get("VersionId", NO_VERSION)
+                return self._client.head_object(Bucket=self._bucket, Key=key)
         except AwsError as error:
             if error.code in ABSENT:
                 return None
