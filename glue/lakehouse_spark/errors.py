@@ -9,6 +9,8 @@ JobError
 ├── ModelBroken       a Gold model's result is not what its header promises
 ├── RefreshFailed     some models of a refresh run could not be refreshed
 ├── MaintenanceFailed some tables of a maintenance run could not be maintained
+├── FunctionFailed    a function that the job called failed
+├── IntakeFailed      the new files of some scheduled datasets could not be taken in
 └── JobFailed         what the job raises at its end, after failure.json was written
 """
 
@@ -49,6 +51,14 @@ class RefreshFailed(JobError):  # noqa: N818 - named after what happened
 
 class MaintenanceFailed(JobError):  # noqa: N818 - named after what happened
     """Some tables of a maintenance run could not be maintained; the report says which and why."""
+
+
+class FunctionFailed(JobError):  # noqa: N818 - named after what happened
+    """A function that the job called failed; the sentence has its name and the error's."""
+
+
+class IntakeFailed(JobError):  # noqa: N818 - named after what happened
+    """The new files of some scheduled datasets could not be taken in; the sentence says which and why."""
 
 
 class JobFailed(JobError):  # noqa: N818 - named after what happened

@@ -11,6 +11,7 @@ from typing import Any
 
 from twin import hooks
 from twin.context import Context
+from twin.eventbridge import scheduler
 
 log = logging.getLogger("twin")
 JsonObject = dict[str, Any]
@@ -30,6 +31,7 @@ def install(_app: ModuleType, context: Context) -> None:
         eventbridge, "_invoke_target", lambda original: functools.partial(_deliver, context, original)
     )
     hooks.replace(eventbridge, "_dispatch_to_lambda", lambda _: _invoke_function)
+    scheduler.install()
 
 
 def _deliver(
@@ -41,6 +43,9 @@ def _deliver(
     view: Any = None,
 ) -> None:
     """A target that does not admit the rule gets nothing, as on AWS; its dead-letter queue gets the event."""
+    if "RoleArn" in target and rule["Arn"].split(":")[2] == "scheduler":
+        scheduler.deliver(context, target)
+        return
     if _admitted(context, target["Arn"], rule["Arn"]):
         original(target, event, rule, view)
         return

@@ -12,6 +12,7 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -57,8 +58,8 @@ class CrawlerRunner:
         self._context = context
         self._lock = threading.Lock()
 
-    def start_crawler(self, request: JsonObject) -> JsonObject:
-        """Crawl on a thread of its own."""
+    def start_crawler(self, request: JsonObject, ended: Callable[[str], None] | None = None) -> JsonObject:
+        """Crawl on a thread of its own; ``ended`` is called with the crawl's status, last of all."""
         name = request["Name"]
         with self._lock:
             crawler = _known(name)
@@ -66,7 +67,7 @@ class CrawlerRunner:
             crawler.update(State="RUNNING", CrawlElapsedTime=0)
         self._emit(crawler, "Started")
         thread_context = contextvars.copy_context()
-        threading.Thread(target=thread_context.run, args=(self._crawl, crawler), daemon=True).start()
+        threading.Thread(target=thread_context.run, args=(self._crawl, crawler, ended), daemon=True).start()
         return {}
 
     def update_crawler(self, request: JsonObject) -> JsonObject:
@@ -88,7 +89,7 @@ class CrawlerRunner:
 
     # --- A crawl ----------------------------------------------------------------------------------
 
-    def _crawl(self, crawler: JsonObject) -> None:
+    def _crawl(self, crawler: JsonObject, ended: Callable[[str], None] | None) -> None:
         """Crawl to the end, and tell it: LastCrawl, log, event, state."""
         begun = time.time()
         last = {"LogGroup": LOG_GROUP, "LogStream": crawler["Name"], "MessagePrefix": str(uuid.uuid4())}
@@ -109,6 +110,8 @@ class CrawlerRunner:
         # The state last: whoever sees READY finds the rest complete.
         crawler["LastCrawl"] = {**last, "StartTime": begun}
         crawler.update(CrawlElapsedTime=elapsed_ms, State="READY")
+        if ended is not None:
+            ended(str(last["Status"]))
 
     def _crawl_targets(self, crawler: JsonObject) -> list[str]:
         targets = crawler["Targets"]

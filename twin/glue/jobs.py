@@ -13,6 +13,7 @@ import re
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from botocore.exceptions import ClientError
 
 from twin.context import Context, Credentials
 from twin.errors import RoleUnusableError, TwinError
-from twin.glue import runs
+from twin.glue import bookmarks, runs
 from twin.glue.api import ApiError, JsonObject
 from twin.glue.machine import SparkMachine
 from twin.glue.runs import JobRun
@@ -38,6 +39,7 @@ COPIED_FIELDS: Final = (
     "SecurityConfiguration",
 )
 EVENT_SEVERITY: Final = {"SUCCEEDED": "INFO", "STOPPED": "INFO", "TIMEOUT": "WARN"}
+Ended = Callable[[str], None]
 log = logging.getLogger("twin.glue")
 
 
@@ -56,8 +58,11 @@ class JobRunner:
 
     # --- The API ----------------------------------------------------------------------------------
 
-    def start_job_run(self, request: JsonObject) -> JsonObject:
-        """Start a run on a thread of its own, unless as many as the job allows are active."""
+    def start_job_run(self, request: JsonObject, ended: Ended | None = None) -> JsonObject:
+        """Start a run on a thread of its own, unless as many as the job allows are active.
+
+        ``ended`` is called with the run's last state, once everything else is told.
+        """
         name = request["JobName"]
         job = self._context.call("glue", "GetJob", {"JobName": name}, "AWSGlue")["Job"]
         _refuse_unsupported(job, request)
@@ -68,7 +73,9 @@ class JobRunner:
             run = JobRun(_new_record(job, request))
             runs.add(run)
         thread_context = contextvars.copy_context()
-        threading.Thread(target=thread_context.run, args=(self._execute, job, run), daemon=True).start()
+        threading.Thread(
+            target=thread_context.run, args=(self._execute, job, run, ended), daemon=True
+        ).start()
         return {"JobRunId": run.run_id}
 
     def get_job_run(self, request: JsonObject) -> JsonObject:
@@ -100,7 +107,7 @@ class JobRunner:
 
     # --- A run ------------------------------------------------------------------------------------
 
-    def _execute(self, job: JsonObject, run: JobRun) -> None:
+    def _execute(self, job: JsonObject, run: JobRun, ended: Ended | None) -> None:
         """Run to the end, whatever it is, and tell it: record, logs, and the event that others wait for."""
         try:
             state, message = self._run_in_worker(job, run)
@@ -112,6 +119,8 @@ class JobRunner:
         fields = {"ErrorMessage": message} if message else {}
         run.enter(state, ExecutionTime=round(time.time() - run.record["StartedOn"]), **fields)
         self._emit(run)
+        if ended is not None:
+            ended(state)
 
     def _run_in_worker(self, job: JsonObject, run: JobRun) -> tuple[str, str | None]:
         arguments = _merged_arguments(job, run)
@@ -128,6 +137,7 @@ class JobRunner:
             run.enter("RUNNING")
             outcome = _await_outcome(run, worker)
             self._put_logs(run, arguments.get("--custom-logGroup-prefix", "/aws-glue/jobs"), worker)
+            bookmarks.keep(job["Name"], run.run_id, directory)
             shutil.rmtree(directory, ignore_errors=True)  # Spark may be deleting its part at this moment
         return outcome
 

@@ -12,11 +12,13 @@ from ministack.services import glue as emulated
 
 from twin import hooks
 from twin.context import Context
+from twin.glue import bookmarks
 from twin.glue.api import handle_with
 from twin.glue.crawlers import CrawlerRunner
 from twin.glue.jobs import JobRunner
 from twin.glue.machine import prepare
 from twin.glue.workers import WorkerPool
+from twin.glue.workflows import WorkflowRunner, provision
 
 RESERVE_VARIABLE: Final = "TWIN_JVM_RESERVE"
 """How many warm JVMs to keep (default 2; 0: every job starts its own)."""
@@ -41,6 +43,7 @@ def install(app: ModuleType, context: Context) -> None:
     )
     runner = JobRunner(context, machine, pool)
     crawlers = CrawlerRunner(context)
+    workflows = WorkflowRunner(runner, crawlers)
     actions = {
         "StartJobRun": runner.start_job_run,
         "GetJobRun": runner.get_job_run,
@@ -50,11 +53,18 @@ def install(app: ModuleType, context: Context) -> None:
         "UpdateCrawler": crawlers.update_crawler,
         "DeleteCrawler": crawlers.delete_crawler,
         "StopCrawler": crawlers.stop_crawler,
+        "StartWorkflowRun": workflows.start_workflow_run,
+        "GetWorkflowRun": workflows.get_workflow_run,
+        "GetWorkflowRuns": workflows.get_workflow_runs,
+        "StartTrigger": workflows.start_trigger,
+        "GetJobBookmark": bookmarks.get_job_bookmark,
+        "ResetJobBookmark": bookmarks.reset_job_bookmark,
     }
     app.SERVICE_HANDLERS["glue"] = handle_with(actions, otherwise=app.SERVICE_HANDLERS["glue"])
     hooks.require(emulated, "_jobs")
     hooks.replace(emulated, "_create_job", lambda original: _keeping_fields(original, _created_fields))
     hooks.replace(emulated, "_update_job", lambda original: _keeping_fields(original, _updated_fields))
+    provision()
     context.on_ready(pool.start)
     context.on_shutdown(pool.close)
     logging.getLogger("twin.glue").setLevel(logging.INFO)

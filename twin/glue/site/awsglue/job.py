@@ -1,7 +1,10 @@
-"""A job's beginning and end, between which Glue would keep bookmarks; our jobs read no bookmarked source."""
+"""A job's beginning and end, between which its bookmark is kept if ``--job-bookmark-option`` enables it."""
 
 from __future__ import annotations
 
+import time
+
+from awsglue.bookmarks import Bookmark
 from awsglue.context import GlueContext
 
 
@@ -12,11 +15,15 @@ class Job:
         self._glue_context = glue_context
         self._name: str | None = None
 
-    def init(self, job_name: str, args: dict[str, str] | None = None) -> None:  # noqa: ARG002 - Glue's
+    def init(self, job_name: str, args: dict[str, str] | None = None) -> None:
         """Begin the job."""
         self._name = job_name
+        if (args or {}).get("job_bookmark_option") == "job-bookmark-enable":
+            self._glue_context.bookmark = Bookmark(job_name, time.time())
 
     def commit(self) -> None:
         """End the job."""
         if self._name is None:
             raise RuntimeError("Job.commit was called before Job.init.")
+        if self._glue_context.bookmark is not None:
+            self._glue_context.bookmark.commit()
