@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.words import REFRESH_WRITER
-from lakehouse_cli import athena, twin_process, upload
+from lakehouse_cli import athena, scheduled, twin_process, upload
 from lakehouse_cli.commands.files import upload_all
 from lakehouse_cli.connection import Lake, connect, project_root
 from lakehouse_cli.sample import write_sample
@@ -87,6 +87,7 @@ def _warm_lake() -> Lake:
     if "flights" not in ledger.datasets():
         write_sample(SAMPLE)
         stored = upload_all(lake, upload.sources([SAMPLE], None, None))
+        scheduled.start(lake)
         files = [(item.dataset, item.key, item.version_id) for item in stored]
         Watch(lake, ledger, _unheard).until_files_are_through(files, 900)
     return lake

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lakehouse.words import quarantine_table
-from lakehouse_cli import athena, output, progress, tracing, twin_process, upload
+from lakehouse_cli import athena, output, progress, scheduled, tracing, twin_process, upload
 from lakehouse_cli.commands.files import follow, upload_all
 from lakehouse_cli.commands.status import TROUBLE, file_table
 from lakehouse_cli.connection import Connection, Lake, TwinEndpoint, connect
@@ -112,6 +112,8 @@ def run(root: Path, data: Path | None, port: int, *, down: bool, timeout_seconds
         lake = _deploy(root, console)
     with watch.stage("Put the files of the flights lake into Bronze"):
         stored = _put(lake, data or _sample(root), console)
+    with watch.stage("Start the nightly intake, which alone takes in what a contract leaves to it"):
+        _take_in_scheduled(lake, console)
     with watch.stage("Follow them to Silver and Gold"):
         _follow(lake, stored, console, timeout_seconds)
     with watch.stage("Count the rows of Silver, through Athena"):
@@ -194,6 +196,12 @@ def _put(lake: Lake, folder: Path, console: Console) -> list[upload.Stored]:
     ]
     console.print(output.table(None, ["dataset", "files", "size", "first key"], rows, right=["size"]))
     return stored
+
+
+def _take_in_scheduled(lake: Lake, console: Console) -> None:
+    """What the schedule does at night. What it finds is followed with all the rest."""
+    names, workflow = ", ".join(scheduled.datasets(lake)), lake.name("ScheduledIntakeWorkflowName")
+    console.print(f"Workflow {workflow} looks for new files of {names}: run {scheduled.start(lake)}")
 
 
 def _follow(lake: Lake, stored: list[upload.Stored], console: Console, timeout_seconds: float) -> None:

@@ -75,8 +75,8 @@ def test_a_function_has_a_role_and_a_log_group_of_its_own(function: Resource) ->
 
 def test_every_log_group_has_retention_and_the_key() -> None:
     groups = resources("AWS::Logs::LogGroup")
-    # Functions, state machines, output and error of three jobs, flow log.
-    assert len(groups) == 11 + 3 + 2 * 3 + 1
+    # Functions, state machines, output and error of four jobs, flow log.
+    assert len(groups) == 11 + 3 + 2 * 4 + 1
     for group in groups:
         assert group.properties["RetentionInDays"] == {"Ref": "LogRetentionDays"}, group
         assert group.properties["KmsKeyId"], group
@@ -93,6 +93,8 @@ def test_every_event_source_has_a_place_for_its_failures() -> None:
             assert event["Properties"]["DeadLetterConfig"]["Arn"], (function, name)
             destination = function.properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
             assert destination["Destination"], (function, name)
+    for schedule in resources("AWS::Scheduler::Schedule"):
+        assert schedule.properties["Target"]["DeadLetterConfig"]["Arn"], schedule
     for rule in resources("AWS::Events::Rule"):
         for target in rule.properties["Targets"]:
             assert target["DeadLetterConfig"]["Arn"], rule
@@ -141,10 +143,10 @@ def test_no_wildcard_action_is_allowed_outside_the_keys_own_policy() -> None:
 
 def test_a_wildcard_resource_has_its_reason_written_above_it() -> None:
     places = list(wildcard_resources())
-    # Metrics of three jobs, log delivery of three machines, three statements of the key's policy, two of Lake
+    # Metrics of four jobs, log delivery of three machines, three statements of the key's policy, two of Lake
     # Formation; of the network its endpoints of metrics and grants, descriptions for functions and jobs, and a denial; of replication a key and a template that are
     # not there yet, and two statements of the replica key's policy.
-    assert len(places) == 11 + 5 + 4
+    assert len(places) == 12 + 5 + 4
     for path, line in places:
         before = (ROOT / path).read_text().splitlines()[line - 1].strip()
         assert before.startswith("#"), f"{path}:{line + 1} has no reason"
@@ -241,6 +243,7 @@ def test_the_outputs_that_the_command_reads() -> None:
         "FailureTopicArn",
         "ReconcileFunctionName",
         "MaintainFunctionName",
+        "ScheduledIntakeWorkflowName",
         "SweepFunctionName",
         "IntakeQueueUrl",
         "DeadLetterQueueUrl",

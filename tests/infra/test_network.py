@@ -25,6 +25,8 @@ OUTSIDE = {
     "FlowLogRole",
     "ReplicationRole",
     "ReplicaAdministrationRole",
+    "ScheduledCrawlerRole",
+    "ScheduledIntakeScheduleRole",
 }
 OUTSIDE |= {"ReplicaExecutionPolicy"}
 

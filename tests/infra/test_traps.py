@@ -209,8 +209,9 @@ def test_the_key_can_be_replicated_rotates_and_lets_iam_decide() -> None:
 
 def test_every_role_but_none_other_may_use_the_key() -> None:
     # CloudWatch Logs encrypts what the flow log sends; those of replication come before the policy, and S3's names its
-    # keys itself.
+    # keys itself. A schedule only starts what it is for.
     without = {"FlowLogRole", "ReplicationRole", "ReplicaAdministrationRole", "ReplicaExecutionRole"}
+    without |= {"ScheduledIntakeScheduleRole"}
     for role in resources("AWS::IAM::Role"):
         has = {"Ref": "KeyUsePolicy"} in role.properties.get("ManagedPolicyArns", [])
         if role.template != "infrastructure/governance.yaml":  # those read, and never encrypt
@@ -246,7 +247,9 @@ def test_no_table_of_the_kind_that_never_becomes_global() -> None:
 # --- Glue --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "runs"), [("SilverJob", 50), ("GoldJob", 1), ("MaintainJob", 5)])
+@pytest.mark.parametrize(
+    ("name", "runs"), [("SilverJob", 50), ("GoldJob", 1), ("MaintainJob", 5), ("ScheduledJob", 1)]
+)
 def test_a_job_names_its_version_workers_and_limits(name: str, runs: int) -> None:
     job = resource(name).properties
     assert job["GlueVersion"] == {"Ref": "GlueVersion"}
@@ -259,13 +262,13 @@ def test_a_job_names_its_version_workers_and_limits(name: str, runs: int) -> Non
     assert "${ShippedAssets.Prefix}" in text(job["Command"]["ScriptLocation"])
 
 
-@pytest.mark.parametrize("name", ["SilverJob", "GoldJob", "MaintainJob"])
+@pytest.mark.parametrize("name", ["SilverJob", "GoldJob", "MaintainJob", "ScheduledJob"])
 def test_a_jobs_arguments_are_all_text(name: str) -> None:
     for argument, value in resource(name).properties["DefaultArguments"].items():
         assert argument.startswith("--")
         chosen = value["Fn::If"][1:] if "Fn::If" in value else [value]
         for each in [one for one in chosen if one != {"Ref": "AWS::NoValue"}]:
-            assert isinstance(each, str) or set(each) == {"Fn::Sub"}, argument
+            assert isinstance(each, str) or set(each) <= {"Fn::Sub", "Fn::GetAtt", "Ref"}, argument
 
 
 @pytest.mark.parametrize(
@@ -289,7 +292,7 @@ def test_a_jobs_settings_are_chained_into_one_conf(name: str, bucket: str) -> No
 
 
 def test_the_job_may_write_only_to_the_log_groups_it_is_told_to_use() -> None:
-    for name in ("Silver", "Gold", "Maintain"):
+    for name in ("Silver", "Gold", "Maintain", "Scheduled"):
         prefix = text(resource(f"{name}Job").properties["DefaultArguments"]["--custom-logGroup-prefix"])
         for kind in ("Output", "Error"):
             group = resource(f"{name}Job{kind}LogGroup").properties

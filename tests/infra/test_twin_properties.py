@@ -28,6 +28,11 @@ JOB = "test_glue_jobs.py::test_runs_the_script_as_the_jobs_role_and_tells_it"
 JOB_LIMITS = "test_glue_jobs.py::test_limits_stops_and_times_out"
 IN_FLIGHT = "test_deployment.py::test_a_run_in_flight_ends_on_the_assets_it_began_with"
 
+NIGHT = (
+    "test_scheduled_intake.py::test_the_schedule_that_is_enabled_starts_a_run_and_the_job_follows_the_crawl"
+)
+ONE_NIGHT = "test_scheduled_intake.py::test_only_one_run_at_a_time_and_only_active_triggers"
+
 LAKE_FORMATION = "test_lakeformation.py::"
 ADMINISTRATOR = LAKE_FORMATION + "test_grants_of_a_stack_need_a_data_lake_administrator"
 APPENDED = LAKE_FORMATION + "test_settings_that_would_replace_the_administrators_are_refused"
@@ -91,6 +96,15 @@ SEEN = {
         "Timeout": JOB_LIMITS,
         "MaxRetries": "test_properties.py::test_a_job_that_asks_for_retries_does_not_start",
     },
+    "AWS::Glue::Trigger": {
+        "Name": ONE_NIGHT,
+        "Type": NIGHT,
+        "WorkflowName": NIGHT,
+        "Actions": NIGHT,
+        "Predicate": NIGHT,
+        "StartOnCreation": NIGHT,
+    },
+    "AWS::Glue::Workflow": {"Name": NIGHT, "MaxConcurrentRuns": ONE_NIGHT},
     "AWS::IAM::ManagedPolicy": {
         "PolicyDocument": "test_order_and_repetition.py::test_peer_01_the_same_event_three_times_lands_once"
     },
@@ -154,6 +168,12 @@ SEEN = {
         "VersioningConfiguration": "test_order_and_repetition.py::test_both_versions_in_one_batch",
     },
     "AWS::S3::BucketPolicy": {"Bucket": ENCRYPTION, "PolicyDocument": ENCRYPTION},
+    "AWS::Scheduler::Schedule": {
+        "Name": NIGHT,
+        "ScheduleExpression": NIGHT,
+        "State": NIGHT,
+        "Target": NIGHT,
+    },
     "AWS::SNS::Subscription": {
         "Endpoint": EVENT_WAY,
         "Protocol": EVENT_WAY,

@@ -121,7 +121,9 @@ def figures(deployed: TwinLake, tmp_path_factory: pytest.TempPathFactory) -> Fig
     """The sample lake, put and settled, and what it then held."""
     folder = tmp_path_factory.mktemp("sample")
     write_sample(folder)
-    items = deployed.settle(deployed.put_all(sample_files(folder)))
+    files = deployed.put_all(sample_files(folder))
+    deployed.start_scheduled_intake()
+    items = deployed.settle(files)
     gold = sorted(row[0] for row in deployed.query("SHOW TABLES", "gold"))
     ua_flights, ua_mean = deployed.query(UA, "gold")[0]
     return Figures(

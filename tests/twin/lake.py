@@ -23,7 +23,7 @@ from lakehouse.ledger import lease_key
 from lakehouse.settings import Settings
 from lakehouse.store import Is, Item, Update
 from lakehouse.words import REFRESH_WRITER, quarantine_table
-from lakehouse_cli import athena
+from lakehouse_cli import athena, scheduled
 from lakehouse_cli.connection import Connection, Lake, TwinEndpoint
 from lakehouse_cli.watch import File, Step, Watch
 
@@ -156,6 +156,14 @@ class TwinLake:
                 "reason": "PutObject",
             },
         }
+
+    def take_in(self, dataset: str) -> dict[str, Any]:
+        """Take in what the ledger does not know of a dataset, as `lakehouse backfill NAME` does."""
+        return dict(self.invoke("reconcile", {"dataset": dataset}))
+
+    def start_scheduled_intake(self) -> str:
+        """Start a run of the workflow, as the schedule does every night; its id."""
+        return scheduled.start(self.cli)
 
     def settle(
         self, files: Iterable[File], seconds: float = SETTLE_SECONDS, *, gold: bool = True

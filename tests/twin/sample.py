@@ -61,6 +61,22 @@ def flights_file(year: int, month: int, numbers: Sequence[int], day: int = 1, **
     return csv([flight(year, month, day, number, **changes) for number in numbers])
 
 
+WEATHER = {
+    "temp": 39.0, "dewp": 26.1, "humid": 59.4, "wind_dir": 270, "wind_speed": 10.4, "wind_gust": "",
+    "precip": 0, "pressure": 1012.0, "visib": 10,
+}  # fmt: skip
+
+
+def weather_file(year: int, day: int) -> str:
+    """Two hours of weather of one day in January, at one airport."""
+    when = {"origin": "EWR", "year": year, "month": 1, "day": day}
+    rows: list[dict[str, object]] = [
+        {**when, "hour": hour, **WEATHER, "time_hour": f"{year}-01-{day:02d}T{hour + 5:02d}:00:00Z"}
+        for hour in (8, 9)
+    ]
+    return csv(rows, tuple(rows[0]))
+
+
 def flights_key(year: int, month: int, name: str) -> str:
     """Where a file of flights lies in Bronze."""
     return f"flights/year={year}/month={month}/{name}.csv"

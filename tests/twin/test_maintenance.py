@@ -20,7 +20,7 @@ from tests.twin import paths
 from tests.twin.conftest import ROOT
 from tests.twin.lake import TwinLake
 from tests.twin.paths import THE_END, Step
-from tests.twin.sample import csv, flights_file, flights_key
+from tests.twin.sample import flights_file, flights_key, weather_file
 from tests.twin.test_state_machine_paths import (
     DENIED,
     TOPIC_REFUSED,
@@ -43,10 +43,6 @@ MODELS = {path.stem for path in (ROOT / "models").glob("*.sql")}
 FLIGHTS, WEATHER = "promote:flights", "promote:weather"
 WRITERS = (FLIGHTS, WEATHER, REFRESH_WRITER)
 MAINTAIN, JOB = "MaintainStateMachineRole", "MaintainJobRole"
-WEATHER_ROW = {
-    "temp": 39.0, "dewp": 26.1, "humid": 59.4, "wind_dir": 270, "wind_speed": 10.4, "wind_gust": "",
-    "precip": 0, "pressure": 1012.0, "visib": 10,
-}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -54,16 +50,6 @@ def no_fault_stays(lake: TwinLake) -> Iterator[None]:
     """No fault is left armed for the next test."""
     yield
     lake.arm_all()
-
-
-def weather_file(day: int) -> str:
-    """Two hours of weather of one day, at one airport."""
-    when = {"origin": "EWR", "year": YEAR, "month": 1, "day": day}
-    rows = [
-        {**when, "hour": hour, **WEATHER_ROW, "time_hour": f"{YEAR}-01-{day:02d}T{hour + 5:02d}:00:00Z"}
-        for hour in (8, 9)
-    ]
-    return csv(rows, tuple(rows[0]))
 
 
 def ask(lake: TwinLake, *names: str) -> dict[str, Any]:
@@ -105,7 +91,8 @@ def rounds(lake: TwinLake) -> Rounds:
     before, puts = known_runs(lake), []
     for number in range(1, ROUNDS + 1):
         first = lake.put(flights_key(YEAR, 1, f"a{number}"), flights_file(YEAR, 1, [2 * number], number))
-        puts += [first, lake.put(f"weather/{YEAR}-{number}.csv", weather_file(number))]
+        puts += [first, lake.put(f"weather/{YEAR}-{number}.csv", weather_file(YEAR, number))]
+        lake.take_in("weather")
         lake.until_claimed(first)
         assert ask(lake, FLIGHTS, WEATHER)["failed"] == {}
         numbers = [2 * number + 1]

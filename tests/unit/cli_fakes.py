@@ -28,6 +28,7 @@ OUTPUTS = {
     "AssetsPrefix": "assets/0123456789abcdef/",
     "ReconcileFunctionName": "lake-dev-reconcile",
     "MaintainFunctionName": "lake-dev-maintain",
+    "ScheduledIntakeWorkflowName": "lake-dev-scheduled-intake",
 }
 
 

@@ -46,7 +46,7 @@ def test_the_bundle_holds_everything_a_run_needs() -> None:
         "datasets": datasets,
         "models": index["models"],
         "freshness_seconds": {"flights": 35 * 86400, "weather": 86400},
-        "scheduled": [],
+        "scheduled": ["weather"],
     }
     assert index["models"].index("carrier_punctuality_daily") < index["models"].index(
         "carrier_punctuality_monthly"

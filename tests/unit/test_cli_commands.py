@@ -219,6 +219,14 @@ def test_put_prints_keys_and_versions(run: Run, clients: dict[str, Any], tmp_pat
     }
 
 
+def test_put_says_what_waits_for_the_schedule(run: Run, clients: dict[str, Any], tmp_path: Path) -> None:
+    clients["s3"] = FakeS3()
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    assert run("put", str(tmp_path / "a.csv"), "--dataset", "flights")[2] == ""
+    code, _, err = run("put", str(tmp_path / "a.csv"), "--dataset", "weather")
+    assert (code, err) == (0, "weather: taken in by schedule; `lakehouse intake` does it now.\n")
+
+
 def test_put_and_wait_fails_when_a_file_is_refused(
     run: Run, clients: dict[str, Any], ledger: FakeLedger, tmp_path: Path
 ) -> None:

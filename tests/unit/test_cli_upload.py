@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 
 from lakehouse_cli import upload
 from lakehouse_cli.errors import UsageError
+from tests.unit.cli_fakes import OUTPUTS
 
 
 def write(path: Path, text: str = "x\n") -> Path:
@@ -87,6 +90,10 @@ def test_two_files_for_one_key_are_refused(tmp_path: Path) -> None:
 class FakeS3:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        assert (Bucket, Key) == (OUTPUTS["OperationsBucketName"], OUTPUTS["AssetsPrefix"] + "index.json")
+        return {"Body": BytesIO(json.dumps({"scheduled": ["weather"]}).encode())}
 
     def put_object(self, *, Bucket: str, Key: str, Body: Any) -> dict[str, str]:  # noqa: N803 - boto3's names
         self.objects[f"{Bucket}/{Key}"] = Body.read()

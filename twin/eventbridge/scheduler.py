@@ -58,10 +58,9 @@ def _keep(context: Context, target: dict[str, Any]) -> None:
     queue = (target.get("DeadLetterConfig") or {}).get("Arn")
     if not queue:
         return
-    account, name = queue.split(":")[4:]
+    url = context.admin_client("sqs").get_queue_url(QueueName=queue.rpartition(":")[2])["QueueUrl"]
     try:
         client = context.role_client("sqs", target["RoleArn"], "schedule", PRINCIPAL)
-        url = client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
         client.send_message(QueueUrl=url, MessageBody=target.get("Input") or "{}")
     except (ClientError, RoleUnusableError) as error:
         log.warning("The dead-letter queue %s was not reached: %s", queue, error)

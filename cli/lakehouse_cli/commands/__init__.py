@@ -10,6 +10,7 @@ from lakehouse_cli.commands import (
     demo,
     doctor,
     files,
+    intake,
     lineage,
     maintain,
     parameters,
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(twin.app, name="twin")
     app.command()(sample.sample)
     app.command()(files.put)
+    app.command()(intake.intake)
     app.command()(status.wait)
     app.command()(status.status)
     app.command()(status.runs)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from lakehouse.store import Item
-from lakehouse_cli import output, progress, upload
+from lakehouse_cli import output, progress, scheduled, upload
 from lakehouse_cli.commands.status import TROUBLE, file_json, file_table
 from lakehouse_cli.connection import Lake, connect
 from lakehouse_cli.errors import CommandError
@@ -45,6 +45,7 @@ def put(
     wanted = upload.sources(files, dataset, path)
     lake = connect(stack, twin=twin)
     stored = upload_all(lake, wanted)
+    _say_what_waits(lake, stored)
     if wait:
         _show_outcome(lake, follow(lake, stored, timeout), as_json=as_json)
     elif as_json:
@@ -52,6 +53,15 @@ def put(
     else:
         rows = [(item.dataset, item.key, output.size(item.size_bytes), item.version_id) for item in stored]
         output.stdout().print(output.table(None, ["dataset", "key", "size", "version"], rows, right=["size"]))
+
+
+def _say_what_waits(lake: Lake, stored: list[upload.Stored]) -> None:
+    """Tell of files that nothing takes in before the schedule does."""
+    waiting = sorted({item.dataset for item in stored} & set(scheduled.datasets(lake)))
+    if waiting:
+        output.stderr().print(
+            f"{', '.join(waiting)}: taken in by schedule; `lakehouse intake` does it now.", soft_wrap=True
+        )
 
 
 def follow(

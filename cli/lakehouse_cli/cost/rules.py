@@ -291,12 +291,19 @@ def _workflow(resource: Resource, workflow: str, runs: float, idle: Idle) -> Cha
     triggers = [
         each
         for each in resource.template.resources()
-        if each.type == "AWS::Glue::Trigger" and each.get("WorkflowName") == workflow
+        if each.type == "AWS::Glue::Trigger" and workflow in _workflow_of(each)
     ]
     if not triggers:
         raise unknown(resource, f"the workflow {workflow}, which has no trigger in the same template")
     for each in triggers:
         yield from _actions(each, runs, idle)
+
+
+def _workflow_of(trigger: Resource) -> set[str]:
+    """What a trigger calls its workflow: as the template says, and by the name of the resource it says."""
+    said = str(trigger.get("WorkflowName", ""))
+    named = trigger.target(said)
+    return {said, str(named.get("Name", said))} if named else {said}
 
 
 def _actions(resource: Resource, runs: float, idle: Idle) -> Charges:
