@@ -103,7 +103,7 @@ def test_every_dead_letter_queue_has_an_alarm_in_every_environment() -> None:
 
 
 def _dead_letter_configs() -> list[dict[str, Any]]:
-    found = [target["DeadLetterConfig"] for rule in resources("AWS::Events::Rule") for target in rule.properties["Targets"]]  # fmt: skip
+    found = [target["DeadLetterConfig"] for rule in resources("AWS::Events::Rule") for target in rule.properties["Targets"] if "DeadLetterConfig" in target]  # fmt: skip
     for function in resources("AWS::Serverless::Function"):
         events = function.properties.get("Events", {}).values()
         found += [e["Properties"]["DeadLetterConfig"] for e in events if e["Type"] != "SQS"]

@@ -45,7 +45,7 @@ def test_the_bundle_holds_everything_a_run_needs() -> None:
         "hash": assets.hash,
         "datasets": datasets,
         "models": index["models"],
-        "freshness_seconds": {"flights": 35 * 86400, "weather": 86400},
+        "freshness_seconds": {"flights": 35 * 86400, "weather": 30 * 3600},
         "scheduled": ["weather"],
     }
     assert index["models"].index("carrier_punctuality_daily") < index["models"].index(

@@ -428,7 +428,7 @@ PLACE = "contracts/orders.yaml: schema[0]"
         ),
         (
             contract(maximumDelay="1d"),
-            f"{PLACE}.customProperties[maximumDelay]: is not supported yet. Remove it.",
+            f"{PLACE}.customProperties[maximumDelay]: is unknown. Did you mean 'maximumDelayDays'.",
         ),
         (
             contract(top={"slaProperties": [{"property": "frequency", "value": "daily"}]}),
