@@ -44,6 +44,7 @@ def write_client_files(settings: Settings, context: Context) -> None:
     )
     endpoint: dict[str, Any] = {
         "endpoint": context.endpoint,
+        "plain_endpoint": f"http://{settings.plain_bind}",
         "ca_bundle": str(context.ca_bundle),
         "region": context.region,
         "account": context.account,

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 from twin import admin, certificate, faults
 from twin.context import Context
 from twin.errors import StartError, UpgradeError
-from twin.settings import ACCOUNT, REGION, Settings
+from twin.settings import ACCOUNT, LOOPBACK, REGION, Settings
 
 log = logging.getLogger("twin")
 
@@ -46,6 +47,7 @@ CLOSING_SECONDS = 5
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises ``StartError`` or ``UpgradeError`` when that cannot begin."""
     _refuse_taken_port(settings)
+    settings = replace(settings, plain_port=_free_port())
     tls_key = settings.state_dir / "tls" / "server.key"
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     settings.endpoint_file.unlink(missing_ok=True)
@@ -82,6 +84,7 @@ async def _run(app: ModuleType, settings: Settings, context: Context) -> None:
 
     config = Config()
     config.bind = settings.binds
+    config.insecure_bind = [settings.plain_bind]
     config.certfile = os.environ["MINISTACK_SSL_CERT"]
     config.keyfile = os.environ["MINISTACK_SSL_KEY"]
     config.keep_alive_timeout = 75
@@ -165,6 +168,12 @@ def _refuse_taken_port(settings: Settings) -> None:
         raise StartError(
             f"Port {settings.port} is in use, perhaps by another twin: stop that one, or choose a --port."
         )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
 
 
 def _set_environment(settings: Settings, key_file: str) -> None:

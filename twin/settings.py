@@ -23,6 +23,8 @@ class Settings:
     host: str = LOOPBACK
     """The address to bind besides the loopback. Another one than that lets a container reach the twin."""
     port: int = DEFAULT_PORT
+    plain_port: int = 0
+    """Where plain HTTP is answered too, on the loopback alone, so that its refusal can be seen."""
     persist: bool = False
     """Keep buckets, tables and stacks over a restart, in ``.twin/state``."""
     log_level: str = "WARNING"
@@ -38,6 +40,11 @@ class Settings:
     def endpoint(self) -> str:
         """The address clients on this machine use."""
         return f"https://{LOOPBACK}:{self.port}"
+
+    @property
+    def plain_bind(self) -> str:
+        """Where to listen without TLS."""
+        return f"{LOOPBACK}:{self.plain_port}"
 
     @property
     def binds(self) -> list[str]:

@@ -13,6 +13,7 @@ from tests.infra.templates import ROOT, Resource, listed, resource, resources, s
 BUCKETS = resources("AWS::S3::Bucket")
 REPLICATED = ["BronzeReplica", "SilverReplica", "GoldReplica", "OperationsReplica"]
 LAYERS = ["Bronze", "Silver", "Gold", "Operations", "Results"]
+LOGS = ["Logs", "LogsReplica"]
 
 
 def globals_of_functions() -> dict[str, Any]:
@@ -119,14 +120,21 @@ def test_a_rate_of_one_minute_is_spelled_without_an_s() -> None:
 # --- Buckets -----------------------------------------------------------------------------------
 
 
+def is_of_logs(bucket: Resource) -> bool:
+    return bucket.name.removesuffix("Bucket") in LOGS
+
+
 @pytest.mark.parametrize("bucket", BUCKETS, ids=str)
 def test_a_bucket_is_encrypted_with_the_lakes_key_versioned_and_closed(bucket: Resource) -> None:
     [rule] = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     own = {"Fn::GetAtt": ["ReplicaKey", "Arn"]} if "Replica" in bucket.name else {"Ref": "KeyArn"}
-    assert rule == {
+    lakes = {
         "BucketKeyEnabled": True,
         "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": own},
     }
+    # S3 delivers logs of access only to a bucket that is encrypted by S3's own key.
+    s3s = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    assert rule == (s3s if is_of_logs(bucket) else lakes)
     assert bucket.properties["VersioningConfiguration"] == {"Status": "Enabled"}
     assert bucket.properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
     assert set(bucket.properties["PublicAccessBlockConfiguration"].values()) == {True}
@@ -134,7 +142,33 @@ def test_a_bucket_is_encrypted_with_the_lakes_key_versioned_and_closed(bucket: R
     assert "AccessControl" not in bucket.properties
 
 
-@pytest.mark.parametrize("layer", [*LAYERS, *REPLICATED])
+@pytest.mark.parametrize("bucket", [b for b in BUCKETS if not is_of_logs(b)], ids=str)
+def test_every_access_to_a_bucket_is_logged_by_the_day_it_happened_in_the_same_region(
+    bucket: Resource,
+) -> None:
+    own = "LogsReplica" if "Replica" in bucket.name else "Logs"
+    assert bucket.properties["LoggingConfiguration"] == {
+        "DestinationBucketName": {"Ref": f"{own}Bucket"},
+        "LogFilePrefix": "access/",
+        "TargetObjectKeyFormat": {"PartitionedPrefix": {"PartitionDateSource": "EventTime"}},
+    }
+    # S3 may deliver before the first line is due.
+    assert bucket.body["DependsOn"] == f"{own}BucketPolicy"
+    assert resource(f"{own}Bucket").template == bucket.template
+
+
+@pytest.mark.parametrize("logs", LOGS)
+def test_a_bucket_of_logs_takes_them_from_this_lakes_buckets_only_and_is_not_logged_itself(logs: str) -> None:
+    assert "LoggingConfiguration" not in resource(f"{logs}Bucket").properties
+    allowed = policy(logs)["LetS3Deliver"]
+    assert allowed["Principal"] == {"Service": "logging.s3.amazonaws.com"}
+    assert allowed["Action"] == "s3:PutObject"
+    source = text(allowed["Condition"]["ArnLike"]["aws:SourceArn"])
+    assert source == "arn:${AWS::Partition}:s3:::${LakeName}-${Environment}-*"
+    assert allowed["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+
+
+@pytest.mark.parametrize("layer", [*LAYERS, *REPLICATED, *LOGS])
 def test_a_bucket_policy_refuses_plain_http_for_the_bucket_and_for_its_objects(layer: str) -> None:
     denial = policy(layer)["DenyPlainHttp"]
     assert denial["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -151,6 +185,20 @@ def test_a_denial_of_encryption_leaves_writers_alone_that_ask_for_none(layer: st
     # The full ARN: an alias or a bare id is never what S3 compares with.
     assert list(key.values()) == [{"Ref": "KeyArn"}]
     assert text(template("infrastructure/encryption.yaml")["Outputs"]["KeyArn"]["Value"]) == "${LakeKey.Arn}"
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_key_that_no_other_denial_sees_is_denied(layer: str) -> None:
+    header = "s3:x-amz-server-side-encryption"
+    # KMS without a key's name: S3 takes its own, and not the bucket's.
+    assert policy(layer)["DenyUnnamedKey"]["Condition"] == {
+        "Null": {f"{header}-aws-kms-key-id": "true"},
+        "StringEquals": {header: "aws:kms"},
+    }
+    # A key that the request brings: the headers above are not there.
+    assert policy(layer)["DenyCustomerKey"]["Condition"] == {
+        "Null": {f"{header}-customer-algorithm": "false"}
+    }
 
 
 def policy(layer: str) -> dict[str, dict[str, Any]]:
@@ -186,11 +234,23 @@ def test_nothing_that_is_queried_goes_to_a_class_that_does_not_answer_at_once() 
             assert classes <= {"INTELLIGENT_TIERING"}, bucket
 
 
-def test_data_never_expires_and_results_do() -> None:
+def test_what_is_kept_for_good_moves_where_it_costs_less_once_it_is_hardly_read() -> None:
+    moving = {
+        bucket.name.removesuffix("Bucket")
+        for bucket in BUCKETS
+        if any("Transitions" in rule for rule in bucket.properties["LifecycleConfiguration"]["Rules"])
+    }
+    # Operations holds texts of a few kilobytes, below what any tier takes.
+    assert {"Bronze", "Silver", "Gold"} <= moving
+
+
+def test_data_never_expires_and_results_and_logs_do() -> None:
     for bucket in BUCKETS:
         rules = bucket.properties["LifecycleConfiguration"]["Rules"]
         expiring = [rule for rule in rules if "ExpirationInDays" in rule]
-        assert bool(expiring) == (bucket.name == "ResultsBucket"), bucket
+        assert bool(expiring) == (bucket.name == "ResultsBucket" or is_of_logs(bucket)), bucket
+        # Otherwise what expires stays, unseen, for ever.
+        assert any("NoncurrentVersionExpiration" in rule for rule in rules), bucket
         assert any("AbortIncompleteMultipartUpload" in rule for rule in rules), bucket
 
 
@@ -260,6 +320,23 @@ def test_a_job_names_its_version_workers_and_limits(name: str, runs: int) -> Non
     assert not {"MaxCapacity", "AllocatedCapacity", "JobRunQueuingEnabled"} & set(job)
     assert job["Command"]["Name"] == "glueetl"
     assert "${ShippedAssets.Prefix}" in text(job["Command"]["ScriptLocation"])
+
+
+def test_what_glue_writes_for_a_job_is_under_the_lakes_key() -> None:
+    key = {"Fn::GetAtt": ["Encryption", "Outputs.KeyArn"]}
+    assert resource("JobSecurityConfiguration").properties["EncryptionConfiguration"] == {
+        "S3Encryptions": [{"S3EncryptionMode": "SSE-KMS", "KmsKeyArn": key}],
+        # The groups carry the key. With Glue's own encryption the job writes to groups of other names.
+        "CloudWatchEncryption": {"CloudWatchEncryptionMode": "DISABLED"},
+        "JobBookmarksEncryption": {"JobBookmarksEncryptionMode": "CSE-KMS", "KmsKeyArn": key},
+    }
+    for job in resources("AWS::Glue::Job"):
+        assert job.properties["SecurityConfiguration"] == {"Ref": "JobSecurityConfiguration"}, job
+
+
+def test_what_holds_for_the_whole_account_is_asked_for() -> None:
+    assert resource("CatalogEncryption").body["Condition"] == "IsEncrypted"
+    assert template("template.yaml")["Parameters"]["EncryptCatalog"]["Default"] == "false"
 
 
 @pytest.mark.parametrize("name", ["SilverJob", "GoldJob", "MaintainJob", "ScheduledJob"])

@@ -10,7 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.twin.account import GLUE_TRUST, Account, policy, wait_for
@@ -176,6 +178,51 @@ def test_the_lakes_buckets_refuse_another_encryption(deployed: TwinLake) -> None
         s3.put_object(Bucket=bucket, Key="other", Body=b"x", ServerSideEncryption="AES256")
     s3.put_object(Bucket=bucket, Key="unsaid", Body=b"x")  # gets the bucket's own
     s3.delete_object(Bucket=bucket, Key="unsaid")
+
+
+def test_the_lakes_buckets_refuse_a_foreign_key(deployed: TwinLake, account: Account) -> None:
+    """As the administrator, whom IAM refuses nothing: it is the bucket that refuses."""
+    s3, kms = deployed.client("s3"), account.client("kms")
+    own = kms.describe_key(KeyId=f"alias/{STACK}")["KeyMetadata"]["Arn"]
+    foreign = kms.create_key()["KeyMetadata"]["Arn"]
+    by_kms = {"ServerSideEncryption": "aws:kms"}
+    asked: list[dict[str, Any]] = [
+        {**by_kms, "SSEKMSKeyId": foreign},
+        by_kms,  # S3 would take a key of its own
+        {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"k" * 32},
+    ]
+    for layer in ("Bronze", "Silver", "Gold", "Operations", "Results"):
+        bucket = deployed.cli.name(f"{layer}BucketName")
+        for options in asked:
+            with pytest.raises(ClientError, match="AccessDenied"):
+                s3.put_object(Bucket=bucket, Key="_foreign", Body=b"x", **options)
+        with pytest.raises(ClientError, match="AccessDenied"):
+            s3.create_multipart_upload(Bucket=bucket, Key="_foreign", **asked[0])
+    results = deployed.cli.name("ResultsBucketName")
+    s3.put_object(Bucket=results, Key="named", Body=b"x", **by_kms, SSEKMSKeyId=own)
+    upload = s3.create_multipart_upload(Bucket=results, Key="parts", **by_kms, SSEKMSKeyId=own)["UploadId"]
+    s3.upload_part(Bucket=results, Key="parts", UploadId=upload, PartNumber=1, Body=b"x")
+    s3.abort_multipart_upload(Bucket=results, Key="parts", UploadId=upload)
+    s3.delete_object(Bucket=results, Key="named")
+
+
+def test_the_lakes_buckets_refuse_plain_http(deployed: TwinLake, account: Account) -> None:
+    session: Any = boto3.session.Session()
+    plain = session.client(
+        "s3",
+        endpoint_url=account.endpoint["plain_endpoint"],
+        region_name=account.endpoint["region"],
+        aws_access_key_id=account.access_key,
+        aws_secret_access_key=account.secret_key,
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )
+    assert plain.list_buckets()["Buckets"]  # it answers, so it is the buckets that refuse
+    for layer in ("Bronze", "Silver", "Gold", "Operations", "Results", "Logs"):
+        bucket = deployed.cli.name("ResultsBucketName").replace("-results-", f"-{layer.lower()}-")
+        for call in (plain.put_object, plain.get_object, plain.list_objects_v2):
+            options = {} if call == plain.list_objects_v2 else {"Key": "_plain"}
+            with pytest.raises(ClientError, match="AccessDenied"):
+                call(Bucket=bucket, **options)
 
 
 def test_who_publishes_to_the_failure_topic_needs_its_key(deployed: TwinLake, account: Account) -> None:

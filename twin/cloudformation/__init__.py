@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from twin import hooks
-from twin.cloudformation import budgets, nested, network, properties, stacksets
+from twin.cloudformation import budgets, lacking, nested, network, properties, stacksets
 from twin.cloudformation.applied import APPLIED
 from twin.context import Context
 from twin.errors import RefusedError
@@ -48,6 +48,7 @@ def install(app: ModuleType, context: Context) -> None:
     nested.install(app, provisioners)
     network.install(provisioners, context)
     budgets.install(provisioners, context)
+    lacking.install(provisioners, context)
     stacksets.install(app, provisioners, context)
     _change(provisioners, "AWS::S3::Bucket", delete=_delete_bucket)
     hooks.require(provisioners, "_RESOURCE_HANDLERS")

@@ -33,6 +33,7 @@ def bucket(context: Context, name: str, properties: JsonObject) -> None:
         target = {
             "TargetBucket": logging["DestinationBucketName"],
             "TargetPrefix": logging.get("LogFilePrefix", ""),
+            **{key: logging[key] for key in ("TargetObjectKeyFormat",) if key in logging},
         }
         s3.put_bucket_logging(Bucket=name, BucketLoggingStatus={"LoggingEnabled": target})
     if replication := properties.get("ReplicationConfiguration"):

@@ -20,13 +20,13 @@ DIRECTIONS = {
 def install(provisioners: ModuleType, context: Context) -> None:
     """Add the handlers. What is changed is made anew."""
     for resource_type in DIRECTIONS:
-        _add(
+        add(
             provisioners,
             resource_type,
             functools.partial(_create_rule, context, resource_type),
             functools.partial(_delete_rule, context, resource_type),
         )
-    _add(
+    add(
         provisioners,
         "AWS::EC2::FlowLog",
         functools.partial(_create_flow_log, context),
@@ -34,12 +34,14 @@ def install(provisioners: ModuleType, context: Context) -> None:
     )
 
 
-def _add(
+def add(
     provisioners: ModuleType,
     resource_type: str,
     create: Callable[[JsonObject], str],
     delete: Callable[[str, JsonObject], None],
 ) -> None:
+    """Let a stack hold a type, made and deleted by two calls; what is changed is made anew."""
+
     def made(_logical_id: str, wanted: JsonObject, _stack: str) -> tuple[str, JsonObject]:
         physical_id = create(wanted)
         return physical_id, {"Id": physical_id}

@@ -1,4 +1,4 @@
-"""S3: the event about an object of a versioned bucket names the version; replication asks its role."""
+"""S3: events name the version, policies see the key that a write asks for, replication asks its role."""
 
 from __future__ import annotations
 
@@ -14,15 +14,47 @@ from twin.s3 import replication
 
 VERSION_ID: contextvars.ContextVar[str | None] = contextvars.ContextVar("event_version_id", default=None)
 """The version whose event the current thread sends."""
+KEY_HEADERS = (
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-customer-algorithm",
+)
 
 
 def install(_app: ModuleType, context: Context) -> None:
     """Carry the version id, which ministack knows while it makes an event, into EventBridge's form of it."""
+    from ministack.core import iam_actions
     from ministack.services import eventbridge, s3
 
     hooks.replace(s3, "_fire_s3_event", _remembering_version)
     hooks.replace(eventbridge, "_dispatch_event", _with_version)
+    hooks.require(s3, "_multipart_uploads")
+    hooks.replace(iam_actions, "s3_service_context", _with_keys)
     replication.install(s3, context)
+
+
+def _with_keys(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """The condition keys of a write that the emulator leaves out: which key it is to be encrypted with.
+
+    Source: Service Authorization Reference, condition keys for Amazon S3. A part carries no such header: what
+    began its upload decides, as in the emulator.
+    """
+
+    def wrapped(
+        action: str, query: dict[str, Any], path: str = "", headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        from ministack.services import s3
+
+        found = original(action, query, path, headers)
+        given = headers or {}
+        if "uploadId" in (query or {}):
+            [upload_id] = query["uploadId"] if isinstance(query["uploadId"], list) else [query["uploadId"]]
+            upload = s3._multipart_uploads.get(upload_id) or {}
+            given = upload.get("preserved_headers", {}) if upload.get("requested_sse") else {}
+        if action == "s3:PutObject":
+            found |= {f"s3:{name}": given[name] for name in KEY_HEADERS if given.get(name)}
+        return found
+
+    return wrapped
 
 
 def _remembering_version(fire: Callable[..., None]) -> Callable[..., None]:
