@@ -32,6 +32,8 @@ class Result:
     truncated: bool
     seconds: float
     scanned_bytes: int
+    reused: bool = False
+    """Whether it is an earlier query's answer."""
 
     def as_json(self) -> dict[str, object]:
         """The shape of ``query --json``."""
@@ -42,36 +44,72 @@ class Result:
             "truncated": self.truncated,
             "seconds": round(self.seconds, 3),
             "scanned_bytes": self.scanned_bytes,
+            "reused": self.reused,
         }
 
     def summary(self) -> str:
         """One line for a person."""
         shown = f"{len(self.rows):,} row{'' if len(self.rows) == 1 else 's'}"
         more = " (there are more: --max-rows)" if self.truncated else ""
-        return f"{shown}{more}, {output.size(self.scanned_bytes)} read, {output.duration(self.seconds)}"
+        read = "an earlier answer, reused" if self.reused else f"{output.size(self.scanned_bytes)} read"
+        return f"{shown}{more}, {read}, {output.duration(self.seconds)}"
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a statement is asked. ``workgroup`` and ``database`` are the lake's and the layer's if empty."""
+
+    layer: str = "gold"
+    workgroup: str = ""
+    database: str = ""
+    reuse_minutes: int = 0
+    """An earlier answer that is no older than this will do; 0: none will."""
+    max_rows: int = 1000
+    timeout_seconds: float = 300
 
 
 def run(
     lake: Lake, sql: str, *, layer: str = "gold", max_rows: int = 1000, timeout_seconds: float = 300
 ) -> Result:
     """Run one statement in the lake's workgroup. Raises ``CommandError`` with Athena's reason."""
+    return ask(lake, sql, Asking(layer=layer, max_rows=max_rows, timeout_seconds=timeout_seconds))
+
+
+def ask(lake: Lake, sql: str, how: Asking) -> Result:
+    """Run one statement. Raises ``CommandError`` with Athena's reason."""
     client = lake.client("athena")
     started = time.monotonic()
     try:
         query_id = client.start_query_execution(
             QueryString=sql,
-            WorkGroup=lake.name("WorkgroupName"),
-            QueryExecutionContext={"Database": lake.name(f"{layer.capitalize()}DatabaseName")},
+            WorkGroup=how.workgroup or lake.name("WorkgroupName"),
+            QueryExecutionContext={
+                "Database": how.database or lake.name(f"{how.layer.capitalize()}DatabaseName")
+            },
+            **_reuse(how.reuse_minutes),
         )["QueryExecutionId"]
     except ClientError as refused:
         details = refused.response["Error"]
         if details["Code"] != "InvalidRequestException":
             raise
         raise CommandError(f"Athena refused the query: {details.get('Message', '')}") from refused
-    execution = _wait(client, query_id, started + timeout_seconds)
-    columns, types, rows, truncated = _read(client, query_id, execution.get("StatementType", "DML"), max_rows)
-    scanned_bytes = int(execution.get("Statistics", {}).get("DataScannedInBytes", 0))
-    return Result(query_id, columns, types, rows, truncated, time.monotonic() - started, scanned_bytes)
+    execution = _wait(client, query_id, started + how.timeout_seconds)
+    statement_type = execution.get("StatementType", "DML")
+    columns, types, rows, truncated = _read(client, query_id, statement_type, how.max_rows)
+    told = execution.get("Statistics", {})
+    reused = bool(told.get("ResultReuseInformation", {}).get("ReusedPreviousResult", False))
+    scanned_bytes = int(told.get("DataScannedInBytes", 0))
+    return Result(
+        query_id, columns, types, rows, truncated, time.monotonic() - started, scanned_bytes, reused
+    )
+
+
+def _reuse(minutes: int) -> dict[str, Any]:
+    """What asks Athena for an earlier answer. Where it has none, or may not reuse it, it runs the query."""
+    if not minutes:
+        return {}
+    by_age = {"Enabled": True, "MaxAgeInMinutes": minutes}
+    return {"ResultReuseConfiguration": {"ResultReuseByAgeConfiguration": by_age}}
 
 
 def _wait(client: Any, query_id: str, deadline: float) -> dict[str, Any]:

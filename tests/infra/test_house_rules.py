@@ -242,6 +242,8 @@ def test_the_outputs_that_the_command_reads() -> None:
         "SilverDatabaseName",
         "GoldDatabaseName",
         "WorkgroupName",
+        "OperatingWorkgroupName",
+        "StewardingWorkgroupName",
         "FailureTopicArn",
         "ReconcileFunctionName",
         "MaintainFunctionName",

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import sqlglot
 import yaml
 
 from tests.infra.templates import ROOT, Resource, listed, resource, resources, statements, template, text
@@ -420,6 +421,15 @@ def test_the_workgroup_is_enforced_encrypted_cut_off_and_can_be_deleted() -> Non
     cutoff = template("infrastructure/catalog.yaml")["Parameters"]["QueryCutoffBytes"]
     assert configuration["BytesScannedCutoffPerQuery"] == {"Ref": "QueryCutoffBytes"}
     assert cutoff["MinValue"] >= 10_000_000
+
+
+@pytest.mark.parametrize("name", ["FreshnessQuery", "QuarantineQuery"])
+def test_a_saved_query_asks_about_every_dataset_with_a_contract(name: str) -> None:
+    sql = resource(name).properties["QueryString"]
+    suffix = "__quarantine" if name == "QuarantineQuery" else ""
+    datasets = sorted(path.stem for path in (ROOT / "contracts").glob("*.yaml"))
+    read = [table.name for table in sqlglot.parse_one(sql, read="athena").find_all(sqlglot.exp.Table)]
+    assert sorted(name for name in read if name not in {"", "broken"}) == [f"{d}{suffix}" for d in datasets]
 
 
 # --- SAM -----------------------------------------------------------------------------------------

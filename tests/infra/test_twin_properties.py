@@ -32,6 +32,7 @@ NIGHT = (
     "test_scheduled_intake.py::test_the_schedule_that_is_enabled_starts_a_run_and_the_job_follows_the_crawl"
 )
 ONE_NIGHT = "test_scheduled_intake.py::test_only_one_run_at_a_time_and_only_active_triggers"
+SAVED = "test_audit.py::test_a_saved_query_answers_in_its_workgroup_as_its_role"
 
 LAKE_FORMATION = "test_lakeformation.py::"
 ADMINISTRATOR = LAKE_FORMATION + "test_grants_of_a_stack_need_a_data_lake_administrator"
@@ -41,6 +42,12 @@ VENDED = LAKE_FORMATION + "test_files_of_a_registered_location_are_read_by_its_r
 UNKNOWN_VALUE = LAKE_FORMATION + "test_a_tag_of_an_unknown_value_is_a_failure"
 
 SEEN = {
+    "AWS::Athena::NamedQuery": {
+        "Database": SAVED,
+        "Name": SAVED,
+        "QueryString": SAVED,
+        "WorkGroup": SAVED,
+    },
     "AWS::Athena::WorkGroup": {
         "Name": "test_athena_api.py::test_a_workgroup_must_exist_and_be_enabled",
         "State": "test_athena_api.py::test_a_workgroup_must_exist_and_be_enabled",

@@ -86,6 +86,12 @@ class Account:
         data = [[cell.get("VarCharValue") for cell in row["Data"]] for row in found["Rows"]]
         return Asked(query_id, None, columns, data[1:] if data[:1] == [columns] else data)
 
+    def finished(self, query_id: str) -> dict[str, Any]:
+        """A query's execution once it is over."""
+        athena = self.client("athena")
+        wait_for(lambda: _finished(athena, query_id))
+        return dict(athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"])
+
     def make_user(self, name: str, *statements: tuple[list[str], list[str]]) -> Account:
         """A user with these permissions; the account as that user sees it."""
         iam = self.client("iam")

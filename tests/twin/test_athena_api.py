@@ -221,6 +221,40 @@ def test_a_large_scan_is_cut_off(account: Account) -> None:
     assert execution["Statistics"]["DataScannedInBytes"] == 10_100_102
 
 
+def test_an_answer_is_reused_where_that_is_asked_for(account: Account) -> None:
+    """Sources: twin/athena/catalog.py; the table is neither registered nor filtered."""
+    sql = "SELECT count(*) AS reused_or_not FROM trips"
+    an_hour = {"ResultReuseByAgeConfiguration": {"Enabled": True}}
+    first = execute(account, sql, ResultReuseConfiguration=an_hour)
+    again = execute(account, sql, ResultReuseConfiguration=an_hour)
+    anew = execute(account, sql)
+    other = execute(account, sql + " ", ResultReuseConfiguration=an_hour)
+    told = [
+        each["Statistics"]["ResultReuseInformation"]["ReusedPreviousResult"]
+        for each in (first, again, anew, other)
+    ]
+    assert told == [False, True, False, False]
+    assert again["ResultConfiguration"]["OutputLocation"] == first["ResultConfiguration"]["OutputLocation"]
+    assert (
+        again["Statistics"]["DataScannedInBytes"],
+        again["QueryExecutionId"] != first["QueryExecutionId"],
+    ) == (0, True)
+    athena = account.client("athena")
+    seen = [
+        athena.get_query_results(QueryExecutionId=each["QueryExecutionId"])["ResultSet"]["Rows"]
+        for each in (first, again)
+    ]
+    assert seen[0] == seen[1]
+    none = {"ResultReuseByAgeConfiguration": {"Enabled": True, "MaxAgeInMinutes": 0}}
+    late = execute(account, sql, ResultReuseConfiguration=none)
+    assert late["Statistics"]["ResultReuseInformation"] == {"ReusedPreviousResult": False}
+    account.client("s3").delete_object(
+        Bucket=RESULTS, Key=late["ResultConfiguration"]["OutputLocation"].removeprefix(f"s3://{RESULTS}/")
+    )
+    gone = execute(account, sql, ResultReuseConfiguration=an_hour)
+    assert gone["Statistics"]["ResultReuseInformation"] == {"ReusedPreviousResult": False}
+
+
 ASK = (["athena:StartQueryExecution", "athena:GetQueryExecution"], ["*"])
 GET_TABLE = (["glue:GetTable"], ["*"])
 READ = (["s3:ListBucket", "s3:GetObject"], [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"])

@@ -23,6 +23,7 @@ class FakeAthena:
     ) -> None:
         self.rows, self.columns, self.state, self.statement = rows, columns, state, statement
         self.running_polls = running_polls
+        self.reused = False
         self.started: dict[str, Any] = {}
         self.stopped: list[str] = []
 
@@ -39,7 +40,10 @@ class FakeAthena:
             "QueryExecution": {
                 "Status": status,
                 "StatementType": self.statement,
-                "Statistics": {"DataScannedInBytes": 2048},
+                "Statistics": {
+                    "DataScannedInBytes": 2048,
+                    "ResultReuseInformation": {"ReusedPreviousResult": self.reused},
+                },
             }
         }
 
@@ -91,6 +95,19 @@ def test_more_rows_than_wanted_are_cut_and_said_so() -> None:
     found = athena.run(fake_lake(athena=client), "select n", max_rows=2)
     assert (found.rows, found.truncated) == ([[1], [2]], True)
     assert found.summary().startswith("2 rows (there are more: --max-rows), 2.0 KiB read, ")
+
+
+def test_an_earlier_answer_is_asked_for_only_where_it_may_be_reused_and_told() -> None:
+    client = FakeAthena([["1"]], [("n", "integer")])
+    found = athena.run(fake_lake(athena=client), "select n")
+    assert "ResultReuseConfiguration" not in client.started
+    assert (found.reused, found.as_json()["reused"]) == (False, False)
+    client.reused = True
+    found = athena.ask(fake_lake(athena=client), "select n", athena.Asking(reuse_minutes=7))
+    by_age = {"Enabled": True, "MaxAgeInMinutes": 7}
+    assert client.started["ResultReuseConfiguration"] == {"ResultReuseByAgeConfiguration": by_age}
+    assert found.as_json()["reused"] is True
+    assert found.summary().startswith("1 row, an earlier answer, reused, ")
 
 
 def test_a_failed_query_says_athenas_reason() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from lakehouse_cli import connection, output
+from lakehouse_cli import connection, output, reuse
 from lakehouse_cli.commands import files, quarantine, query, repair, status
 from lakehouse_cli.main import main
 from tests.unit.cli_fakes import OUTPUTS, FakeConnection, FakeLedger, fake_lake, refused
@@ -51,8 +51,9 @@ def run(
     ledger: FakeLedger,
 ) -> Run:
     """Runs one command line; returns exit code, stdout, stderr."""
-    for module in (files, quarantine, query, repair, status):
-        monkeypatch.setattr(module, "connect", lambda stack, *, twin: fake_lake(**clients))
+    for module in (files, quarantine, query, repair, reuse, status):
+        if hasattr(module, "connect"):
+            monkeypatch.setattr(module, "connect", lambda stack, *, twin: fake_lake(**clients))
         if hasattr(module, "ledger_of"):
             monkeypatch.setattr(module, "ledger_of", lambda lake: ledger)
     clients.setdefault("s3", Index({}))

@@ -46,6 +46,15 @@ class Caller:
             raise refused_by_s3(error, url) from error
         return body
 
+    def may_read(self, url: str) -> bool:
+        """Whether an S3 object is there and the caller may read it."""
+        bucket, key = split_url(url)
+        try:
+            self.s3.head_object(Bucket=bucket, Key=key)
+        except ClientError:
+            return False
+        return True
+
     def list_files(self, url: str) -> dict[str, int]:
         """The files below an S3 folder and their sizes in bytes, without hidden ones."""
         bucket, prefix = split_url(url.rstrip("/") + "/")

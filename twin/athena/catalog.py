@@ -30,6 +30,11 @@ class Catalog:
     database: str
     scanned_bytes: int = 0
     """An upper bound: the sizes of all files of the tables (of the snapshots) that were read."""
+    reusable: bool = True
+    """Whether no table lies in a registered location or shows a part of its rows or columns only.
+
+    Source: https://docs.aws.amazon.com/athena/latest/ug/reusing-query-results.html
+    """
     _views: dict[str, str] = field(default_factory=dict)
 
     # --- What a translation asks for ---------------------------------------------------------------
@@ -61,6 +66,7 @@ class Catalog:
             raise governed.refused("Select", name)
         if metadata_table and not access.sees_all_of([column["Name"] for column in hive.all_columns(found)]):
             raise governed.refused("Select on all columns and rows", name)
+        self.reusable &= access.sees_all_of([column["Name"] for column in hive.all_columns(found)])
         rows = self._rows(table, found, metadata_table, self._reader(found))
         return rows if metadata_table else governed.restricted(rows, access)
 
@@ -68,6 +74,7 @@ class Catalog:
         """Who reads a governed table's files: the role of its registered location, else the caller."""
         reader = governed.reader_of(self.caller, found)
         if reader is not self.caller:
+            self.reusable = False
             scope = found["StorageDescriptor"]["Location"].rstrip("/") + "/"
             name = f"vended_{len(self._views)}"
             self.connection.execute(secret_of(reader, f'"{name}"', f", SCOPE {text(scope)}"))

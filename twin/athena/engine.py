@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
@@ -39,6 +39,11 @@ class Result:
     decimals: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Precision and scale of the DECIMAL columns, by their place."""
     scanned_bytes: int = 0
+    reusable: bool = False
+    """Whether the same query may be answered by it again."""
+    reused: bool = False
+    location: str = ""
+    """Where it was written."""
 
 
 def run(
@@ -47,10 +52,12 @@ def run(
     caller: Caller,
     parameters: list[str],
     started: Callable[[duckdb.DuckDBPyConnection], None],
+    earlier: Callable[[], Result | None],
 ) -> Result:
     """Answer one statement. ``started`` is given the connection, by which it can be interrupted.
 
-    Raises ``QueryError``.
+    ``earlier`` looks for an answer to reuse, once it is known that the caller may read the tables and that
+    they allow it. Raises ``QueryError``.
     """
     with connection_of(caller) as connection:
         started(connection)
@@ -63,6 +70,8 @@ def run(
             tree = dialect.with_parameters(tree, parameters)
         try:
             translated = dialect.translate(sql, tree, catalog.view, catalog.columns)
+            if catalog.reusable and (known := earlier()):
+                return replace(known, scanned_bytes=0, reused=True)
             return _fetch(connection, translated, catalog)
         except duckdb.Error as error:
             raise in_athenas_words(error) from error
@@ -75,7 +84,7 @@ def _fetch(connection: duckdb.DuckDBPyConnection, sql: str, catalog: Catalog) ->
     athena_types = [athena_type(kind) for kind in types]
     rows = [[show(value, kind) for value, kind in zip(row, types, strict=True)] for row in answer.fetchall()]
     decimals = {place: found for place, kind in enumerate(types) if (found := precision_and_scale(kind))}
-    return Result(names, athena_types, rows, decimals, catalog.scanned_bytes)
+    return Result(names, athena_types, rows, decimals, catalog.scanned_bytes, catalog.reusable)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ CANCELLED: Final = "CANCELLED"
 log = logging.getLogger("twin.athena")
 _caller: contextvars.ContextVar[Caller] = contextvars.ContextVar("athena_caller")
 _parameters: contextvars.ContextVar[list[str]] = contextvars.ContextVar("athena_parameters")
+_reuse_minutes: contextvars.ContextVar[int] = contextvars.ContextVar("athena_reuse_minutes")
 
 
 class Queries:
@@ -38,6 +39,7 @@ class Queries:
         self._context = context
         self._connections: dict[str, duckdb.DuckDBPyConnection] = {}
         self._lock = threading.Lock()
+        self._answers: dict[str, tuple[float, engine.Result]] = {}
 
     def install(self, app: Any) -> None:
         """Hook the handler and the functions that execute."""
@@ -61,6 +63,7 @@ class Queries:
                 # The emulator starts a task for the query, and the task sees what is set here.
                 _caller.set(_caller_of(self._context, headers))
                 _parameters.set(request.pop("ExecutionParameters", []))
+                _reuse_minutes.set(_minutes(request.pop("ResultReuseConfiguration", {})))
                 body = json.dumps(request).encode()
             return await otherwise(method, path, headers, body, query)
 
@@ -76,9 +79,7 @@ class Queries:
         _name_result_file(execution)
         status["State"] = "RUNNING"
         try:
-            result = engine.run(query, database, _caller.get(), _parameters.get(), self._remember(execution))
-            _refuse_large_scan(execution, result)
-            _save(execution, result, _caller.get())
+            self._answer(execution, query, database, _caller.get())
             _finish(status, "SUCCEEDED")
         except QueryError as error:
             _fail(status, error)
@@ -94,6 +95,22 @@ class Queries:
                 EngineExecutionTimeInMillis=elapsed_ms, TotalExecutionTimeInMillis=elapsed_ms
             )
             self._emit(execution)
+
+    def _answer(self, execution: JsonObject, query: str, database: str, caller: Caller) -> None:
+        """A new answer, or an earlier one of the same workgroup where one is wanted and may be had."""
+        key = _reuse_key(execution)
+
+        def earlier() -> engine.Result | None:
+            made, result = self._answers.get(key, (0.0, None))
+            fresh = result is not None and time.time() - made <= _reuse_minutes.get() * 60
+            return result if result and fresh and caller.may_read(result.location) else None
+
+        result = engine.run(query, database, caller, _parameters.get(), self._remember(execution), earlier)
+        execution["Statistics"]["ResultReuseInformation"] = {"ReusedPreviousResult": result.reused}
+        _refuse_large_scan(execution, result)
+        _save(execution, result, caller)
+        if result.reusable and not result.reused:
+            self._answers[key] = (time.time(), result)
 
     def _emit(self, execution: JsonObject) -> None:
         """Tell EventBridge, as in ``.../athena/latest/ug/athena-events.html``."""
@@ -122,6 +139,19 @@ class Queries:
             return answer
 
         return stop
+
+
+def _minutes(reuse: JsonObject) -> int:
+    """How old an answer may be to be reused; an hour where no age is said, and 0 where none may be."""
+    by_age = reuse.get("ResultReuseByAgeConfiguration", {})
+    return int(by_age.get("MaxAgeInMinutes", 60)) if by_age.get("Enabled") else 0
+
+
+def _reuse_key(execution: JsonObject) -> str:
+    """What has to be the same for an answer to be reused."""
+    folder = execution["ResultConfiguration"]["OutputLocation"].rpartition("/")[0]
+    context = execution["QueryExecutionContext"]
+    return json.dumps([execution["Query"], context, execution["WorkGroup"], folder, _parameters.get()])
 
 
 def _caller_of(context: Context, headers: dict[str, str]) -> Caller:
@@ -178,10 +208,20 @@ def _refuse_large_scan(execution: JsonObject, result: engine.Result) -> None:
 
 
 def _save(execution: JsonObject, result: engine.Result, caller: Caller) -> None:
-    """Keep the rows for GetQueryResults, and write them where the workgroup says, as the caller."""
-    results = execution["ResultConfiguration"]
-    bucket, key = split_url(results["OutputLocation"])
-    options = _encryption_options(results.get("EncryptionConfiguration") or {})
+    """Keep the rows for GetQueryResults, and write them where the workgroup says, unless they are there."""
+    if result.reused:
+        execution["ResultConfiguration"]["OutputLocation"] = result.location
+    else:
+        result.location = execution["ResultConfiguration"]["OutputLocation"]
+        _write(execution, result, caller)
+    execution["_results"] = {"columns": result.columns, "rows": result.rows}
+    execution["_column_types"] = result.types
+    execution["_decimals"] = result.decimals
+
+
+def _write(execution: JsonObject, result: engine.Result, caller: Caller) -> None:
+    bucket, key = split_url(result.location)
+    options = _encryption_options(execution["ResultConfiguration"].get("EncryptionConfiguration") or {})
     body = _as_csv(result) if execution["StatementType"] == "DML" else _as_text(result)
     try:
         caller.s3.put_object(Bucket=bucket, Key=key, Body=body.encode(), **options)
@@ -189,11 +229,8 @@ def _save(execution: JsonObject, result: engine.Result, caller: Caller) -> None:
         reason = error.response["Error"]["Code"]
         raise QueryError(
             "PERMISSION_DENIED" if reason == "AccessDenied" else "GENERIC_INTERNAL_ERROR",
-            f"Access denied when writing output to url: {results['OutputLocation']} ({reason})",
+            f"Access denied when writing output to url: {result.location} ({reason})",
         ) from error
-    execution["_results"] = {"columns": result.columns, "rows": result.rows}
-    execution["_column_types"] = result.types
-    execution["_decimals"] = result.decimals
 
 
 def _encryption_options(encryption: JsonObject) -> dict[str, str]:

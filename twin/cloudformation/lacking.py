@@ -27,6 +27,12 @@ def install(provisioners: ModuleType, context: Context) -> None:
         context.admin_client("glue").delete_security_configuration(Name=name)
 
     add(provisioners, "AWS::Glue::SecurityConfiguration", secure, unsecure)
+    add(
+        provisioners,
+        "AWS::Athena::NamedQuery",
+        lambda wanted: str(context.admin_client("athena").create_named_query(**wanted)["NamedQueryId"]),
+        lambda query_id, _: context.admin_client("athena").delete_named_query(NamedQueryId=query_id),
+    )
     # The emulator's Glue has no word for it.
     add(
         provisioners,

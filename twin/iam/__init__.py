@@ -27,7 +27,7 @@ def install(_app: ModuleType, context: Context) -> None:
         if arn not in iam._aws_managed_policies:
             document = json.dumps(policy["Document"])
             iam._aws_managed_policies[arn] = iam._make_aws_managed_record(name, document)
-    hooks.require(athena, "_executions")
+    hooks.require(athena, "_executions", "_named_queries")
     hooks.replace(iam_actions, "extract_resource_arn", with_glue_resources)
     hooks.replace(iam_actions, "extract_resource_arn", with_athena_resources)
     usage.install(context.state_dir)

@@ -1,7 +1,7 @@
 """Which workgroup an Athena call on a query needs permission for.
 
 Source: Service Authorization Reference, "Actions, resources, and condition keys for Amazon Athena": calls on
-a query execution are checked on its workgroup, which the call itself does not name.
+a query execution or a named query are checked on its workgroup, which the call itself does not name.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import Any
 
 
 def workgroup_of(request: dict[str, Any], workgroup_by_query: Callable[[str], str | None]) -> str | None:
-    """The workgroup of the query that a call names, if it names a query that is known."""
-    named = request.get("QueryExecutionId") or next(iter(request.get("QueryExecutionIds", [])), None)
+    """The workgroup of the query that a call names, run or saved, if it names one that is known."""
+    one = request.get("QueryExecutionId") or request.get("NamedQueryId")
+    several = request.get("QueryExecutionIds") or request.get("NamedQueryIds") or []
+    named = one or next(iter(several), None)
     return workgroup_by_query(named) if named else None
 
 
@@ -22,7 +24,8 @@ def with_athena_resources(extract: Callable[..., str]) -> Callable[..., str]:
     from ministack.services import athena
 
     def known(query_id: str) -> str | None:
-        found: str | None = athena._executions.get(query_id, {}).get("WorkGroup")
+        query = athena._executions.get(query_id) or athena._named_queries.get(query_id) or {}
+        found: str | None = query.get("WorkGroup")
         return found
 
     def wrapped(

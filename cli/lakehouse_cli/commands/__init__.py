@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command()(status.status)
     app.command()(status.runs)
     app.command()(query.query)
+    app.command()(query.saved)
     app.command()(lineage.lineage)
     app.command()(quarantine.quarantine)
     app.command()(repair.retry)
