@@ -159,6 +159,15 @@ class Context:
             raise CallRefusedError(service, action, status, decoded)
         return decoded
 
+    async def store_async(self, bucket: str, key: str, body: bytes, headers: dict[str, str]) -> None:
+        """Write an S3 object as a service of AWS does, below every hook and without authentication."""
+        from ministack.services import s3
+
+        path = f"/{bucket}/{key}"
+        status, _, answer = await s3.handle_request("PUT", path, headers, body, {}, internal=True)
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise CallRefusedError("s3", "PutObject", status, {"Message": str(answer)})
+
     def call(self, service: str, action: str, body: JsonObject, target: str) -> JsonObject:
         """Ask a service's own handler, below every hook and without authentication.
 

@@ -37,7 +37,7 @@ OWN_SERVICES = (
     "twin.eventbridge",
     "twin.cloudwatch",
 )
-OTHER_SERVICES = ("twin.glue", "twin.lakeformation", "twin.athena")
+OTHER_SERVICES = ("twin.glue", "twin.lakeformation", "twin.audit", "twin.athena")
 """Installed where they exist; one that exists and fails to import stops the start."""
 _FOREIGN_TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
 READY_SECONDS = 30

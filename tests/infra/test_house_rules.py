@@ -145,10 +145,10 @@ def test_no_wildcard_action_is_allowed_outside_the_keys_own_policy() -> None:
 
 def test_a_wildcard_resource_has_its_reason_written_above_it() -> None:
     places = list(wildcard_resources())
-    # Metrics of four jobs, log delivery of three machines, three statements of the key's policy, two of Lake
+    # Metrics of four jobs, log delivery of three machines, five statements of the key's policy, two of Lake
     # Formation; of the network its endpoints of metrics and grants, descriptions for functions and jobs, and a denial; of replication a key and a template that are
     # not there yet, and two statements of the replica key's policy.
-    assert len(places) == 12 + 5 + 4
+    assert len(places) == 14 + 5 + 4
     for path, line in places:
         before = (ROOT / path).read_text().splitlines()[line - 1].strip()
         assert before.startswith("#"), f"{path}:{line + 1} has no reason"
@@ -200,9 +200,9 @@ def test_no_managed_policy_of_aws_is_used() -> None:
 def test_parameters_are_described_and_constrained(path: str) -> None:
     constraints = {"AllowedPattern", "AllowedValues", "MinValue", "MinLength"}
     # Names made by the parent, of resources that checked them.
-    buckets = ("Bronze", "Silver", "Gold", "Operations", "Results")
+    buckets = ("Bronze", "Silver", "Gold", "Operations", "Results", "Logs", "Audit")
     passed_on = {f"{layer}BucketName" for layer in buckets}
-    passed_on |= {"BronzeDatabaseName", "SilverDatabaseName", "GoldDatabaseName"}
+    passed_on |= {f"{layer}DatabaseName" for layer in ("Bronze", "Silver", "Gold", "Audit")}
     for name, parameter in template(path)["Parameters"].items():
         assert parameter["Description"].endswith((".", ").")), name
         assert constraints & set(parameter) or name in passed_on, name
@@ -243,6 +243,10 @@ def test_the_outputs_that_the_command_reads() -> None:
         "GoldDatabaseName",
         "WorkgroupName",
         "OperatingWorkgroupName",
+        "AuditWorkgroupName",
+        "AuditBucketName",
+        "AuditDatabaseName",
+        "LogsBucketName",
         "StewardingWorkgroupName",
         "FailureTopicArn",
         "ReconcileFunctionName",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.infra.templates import ROOT, Resource, listed, resource, resources, s
 
 BUCKETS = resources("AWS::S3::Bucket")
 REPLICATED = ["BronzeReplica", "SilverReplica", "GoldReplica", "OperationsReplica"]
-LAYERS = ["Bronze", "Silver", "Gold", "Operations", "Results"]
+LAYERS = ["Bronze", "Silver", "Gold", "Operations", "Results", "Audit"]
 LOGS = ["Logs", "LogsReplica"]
 
 
@@ -148,11 +149,14 @@ def test_every_access_to_a_bucket_is_logged_by_the_day_it_happened_in_the_same_r
     bucket: Resource,
 ) -> None:
     own = "LogsReplica" if "Replica" in bucket.name else "Logs"
+    nested = bucket.name == "AuditBucket"
     assert bucket.properties["LoggingConfiguration"] == {
-        "DestinationBucketName": {"Ref": f"{own}Bucket"},
+        "DestinationBucketName": {"Ref": "LogsBucketName" if nested else f"{own}Bucket"},
         "LogFilePrefix": "access/",
         "TargetObjectKeyFormat": {"PartitionedPrefix": {"PartitionDateSource": "EventTime"}},
     }
+    if nested:  # by then the bucket of logs is there, with its policy
+        return
     # S3 may deliver before the first line is due.
     assert bucket.body["DependsOn"] == f"{own}BucketPolicy"
     assert resource(f"{own}Bucket").template == bucket.template
@@ -249,10 +253,85 @@ def test_data_never_expires_and_results_and_logs_do() -> None:
     for bucket in BUCKETS:
         rules = bucket.properties["LifecycleConfiguration"]["Rules"]
         expiring = [rule for rule in rules if "ExpirationInDays" in rule]
-        assert bool(expiring) == (bucket.name == "ResultsBucket" or is_of_logs(bucket)), bucket
+        passing = bucket.name in {"ResultsBucket", "AuditBucket"} or is_of_logs(bucket)
+        assert bool(expiring) == passing, bucket
         # Otherwise what expires stays, unseen, for ever.
         assert any("NoncurrentVersionExpiration" in rule for rule in rules), bucket
         assert any("AbortIncompleteMultipartUpload" in rule for rule in rules), bucket
+
+
+# --- Trail -------------------------------------------------------------------------------------
+
+TRAIL = "arn:${AWS::Partition}:cloudtrail:${AWS::Region}:${AWS::AccountId}:trail/${LakeName}-${Environment}"
+
+
+def test_the_trail_is_encrypted_and_proves_that_nobody_changed_it() -> None:
+    trail = resource("LakeTrail")
+    assert trail.properties["KMSKeyId"] == {"Ref": "KeyArn"}
+    assert trail.properties["EnableLogFileValidation"] is True
+    assert trail.properties["IsLogging"] is True
+    # CloudTrail looks whether it may write before the trail is made.
+    assert trail.body["DependsOn"] == "AuditBucketPolicy"
+    assert TRAIL.endswith(f"trail/{text(trail.properties['TrailName'])}")
+
+
+def test_the_trail_holds_calls_and_accesses_to_the_lakes_objects_and_none_to_its_own() -> None:
+    calls, objects = (
+        {field["Field"]: field for field in each["FieldSelectors"]}
+        for each in resource("LakeTrail").properties["AdvancedEventSelectors"]
+    )
+    assert calls["eventCategory"]["Equals"] == ["Management"]
+    # The only two sources that CloudTrail lets one leave out.
+    assert set(calls["eventSource"]["NotEquals"]) == {"kms.amazonaws.com", "rdsdata.amazonaws.com"}
+    assert objects["eventCategory"]["Equals"] == ["Data"]
+    assert objects["resources.type"]["Equals"] == ["AWS::S3::Object"]
+    selected = {text(arn).rpartition(":::")[2] for arn in objects["resources.ARN"]["StartsWith"]}
+    # A record of a record would make the next one, for ever.
+    layers = ("Bronze", "Silver", "Gold", "Operations", "Results")
+    assert selected == {f"${{{layer}BucketName}}/" for layer in layers}
+
+
+def test_the_trail_may_write_its_records_and_nothing_else() -> None:
+    allowed = policy("Audit")
+    for sid in ("LetTrailLook", "LetTrailWrite"):
+        assert allowed[sid]["Principal"] == {"Service": "cloudtrail.amazonaws.com"}
+        assert text(allowed[sid]["Condition"]["StringEquals"]["aws:SourceArn"]) == TRAIL
+    assert allowed["LetTrailLook"]["Action"] == "s3:GetBucketAcl"
+    assert text(allowed["LetTrailWrite"]["Resource"]) == "${AuditBucket.Arn}/AWSLogs/${AWS::AccountId}/*"
+    owner = allowed["LetTrailWrite"]["Condition"]["StringEquals"]["s3:x-amz-acl"]
+    assert owner == "bucket-owner-full-control"
+
+
+@pytest.mark.parametrize("name", ["TrailTable", "AccessLogTable"])
+def test_an_audit_table_finds_its_partitions_by_their_names(name: str) -> None:
+    given = resource(name).properties["TableInput"]
+    parameters, keys = given["Parameters"], [key["Name"] for key in given["PartitionKeys"]]
+    template_ = text(parameters["storage.location.template"])
+    assert re.findall(r"\$\{!(\w+)\}", template_) == keys
+    assert template_.startswith(text(given["StorageDescriptor"]["Location"]))
+    # Athena takes the values of properties as text only.
+    assert all(
+        isinstance(value, str) or set(value) <= {"Fn::Sub", "Fn::Join"} for value in parameters.values()
+    )
+    assert parameters["projection.day.range"].endswith(",NOW")
+
+
+def test_the_pattern_of_a_line_of_access_has_a_group_for_each_column() -> None:
+    """The line is the one of S3's user guide, "Amazon S3 server access log format", with other ids."""
+    given = resource("AccessLogTable").properties["TableInput"]["StorageDescriptor"]
+    line = (
+        "79a59d example-bucket [06/Feb/2019:00:00:38 +0000] 192.0.2.3 79a59d 3E57427F3EXAMPLE REST.GET.OBJECT "
+        'open/a/b.parquet "GET /example-bucket/open/a/b.parquet?x-id=GetObject HTTP/1.1" 200 - 113 2662992 7 6 "-" '
+        '"S3Console/0.4 (a b)" - s9lzHYrFp76 SigV4 ECDHE-RSA-AES128-GCM-SHA256 AuthHeader '
+        "example-bucket.s3.us-west-1.amazonaws.com TLSV1.2 - Yes"
+    )
+    found = re.fullmatch(given["SerdeInfo"]["Parameters"]["input.regex"], line)
+    assert found is not None
+    values = dict(zip([column["Name"] for column in given["Columns"]], found.groups(), strict=True))
+    assert values["operation"] == "REST.GET.OBJECT"
+    assert (values["key"], values["bytessent"]) == ("open/a/b.parquet", "113")
+    assert values["useragent"] == '"S3Console/0.4 (a b)"'
+    assert (values["tlsversion"], values["aclrequired"]) == ("TLSV1.2", "Yes")
 
 
 # --- Key ---------------------------------------------------------------------------------------
@@ -262,10 +341,17 @@ def test_the_key_can_be_replicated_rotates_and_lets_iam_decide() -> None:
     key = resource("LakeKey").properties
     assert key["MultiRegion"] is True
     assert key["EnableKeyRotation"] is True
-    root, logs, _alarms = key["KeyPolicy"]["Statement"]
+    root, logs, _alarms, *trail = key["KeyPolicy"]["Statement"]
     assert text(root["Principal"]["AWS"]).endswith(":root")
     assert list(logs["Principal"]) == ["Service"]
     assert "kms:EncryptionContext:aws:logs:arn" in logs["Condition"]["ArnLike"]
+    granted = {action for statement in trail for action in listed(statement["Action"])}
+    # The last one for the bucket's own keys below it.
+    assert granted == {"kms:GenerateDataKey*", "kms:DescribeKey", "kms:Decrypt"}
+    for statement in trail:
+        assert statement["Principal"] == {"Service": "cloudtrail.amazonaws.com"}
+        assert text(statement["Condition"]["StringEquals"]["aws:SourceArn"]) == TRAIL
+    assert "kms:EncryptionContext:aws:cloudtrail:arn" in trail[0]["Condition"]["StringLike"]
 
 
 def test_every_role_but_none_other_may_use_the_key() -> None:

@@ -33,6 +33,9 @@ NIGHT = (
 )
 ONE_NIGHT = "test_scheduled_intake.py::test_only_one_run_at_a_time_and_only_active_triggers"
 SAVED = "test_audit.py::test_a_saved_query_answers_in_its_workgroup_as_its_role"
+RECORDED = "test_audit.py::test_the_auditor_sees_who_read_a_table"
+LOGGED = "test_audit.py::test_the_auditor_sees_what_requests_cost"
+TRAIL_FILES = "test_audit.py::test_records_lie_encrypted_where_the_trail_says_and_hold_selected_calls_only"
 
 LAKE_FORMATION = "test_lakeformation.py::"
 ADMINISTRATOR = LAKE_FORMATION + "test_grants_of_a_stack_need_a_data_lake_administrator"
@@ -72,6 +75,13 @@ SEEN = {
         "Statistic": ALARM,
         "Threshold": ALARM,
     },
+    "AWS::CloudTrail::Trail": {
+        "TrailName": TRAIL_FILES,
+        "S3BucketName": TRAIL_FILES,
+        "KMSKeyId": TRAIL_FILES,
+        "IsLogging": RECORDED,
+        "AdvancedEventSelectors": TRAIL_FILES,
+    },
     "AWS::DynamoDB::GlobalTable": {
         "TableName": STREAM,
         "AttributeDefinitions": STREAM,
@@ -103,6 +113,7 @@ SEEN = {
         "Timeout": JOB_LIMITS,
         "MaxRetries": "test_properties.py::test_a_job_that_asks_for_retries_does_not_start",
     },
+    "AWS::Glue::Table": {"DatabaseName": RECORDED, "TableInput": RECORDED},
     "AWS::Glue::Trigger": {
         "Name": ONE_NIGHT,
         "Type": NIGHT,
@@ -170,6 +181,7 @@ SEEN = {
     "AWS::S3::Bucket": {
         "BucketName": NESTED,
         "BucketEncryption": "test_twin_core.py::test_who_writes_to_an_encrypted_bucket_needs_its_key",
+        "LoggingConfiguration": LOGGED,
         "NotificationConfiguration": EVENT_WAY,
         "ReplicationConfiguration": COPIED,
         "VersioningConfiguration": "test_order_and_repetition.py::test_both_versions_in_one_batch",

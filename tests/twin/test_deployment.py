@@ -160,8 +160,8 @@ def test_a_first_deployment_that_fails_half_way_is_taken_away_and_the_next_succe
     # its parent's creation was rolled back, and the twin takes that for a deletion: the worse of the two.
     account = "000000000000-us-east-1"
     layers = ("bronze", "silver", "gold")
-    buckets = {f"{STACK}-{name}-{account}" for name in (*layers, "operations", "results")}
-    assert set(second.names()) == buckets | {f"{LAKE}_dev_{name}" for name in layers}
+    buckets = {f"{STACK}-{name}-{account}" for name in (*layers, "operations", "results", "logs", "audit")}
+    assert set(second.names()) == buckets | {f"{LAKE}_dev_{name}" for name in (*layers, "audit")}
 
     made = second.deploy(*WAITING)
     assert made["BronzeBucketName"] == f"{STACK}-bronze-{account}{SUFFIX}"

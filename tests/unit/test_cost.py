@@ -255,6 +255,8 @@ def test_a_trail_is_paid_for_the_idle_requests_to_buckets(tmp_path: Path, prices
     assert (found["trail_data_event"], found["bucket_put"]) == (20, 1200)
     only_management = charges(tmp_path, prices, "  Trail: {Type: AWS::CloudTrail::Trail}")
     assert only_management == {"bucket_put": 1200}
+    with_key = "  Trail: {Type: AWS::CloudTrail::Trail, Properties: {KMSKeyId: a}}"
+    assert charges(tmp_path, prices, with_key) == {"bucket_put": 1200, "key_request": 1200}
 
 
 @pytest.mark.parametrize(

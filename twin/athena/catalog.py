@@ -12,7 +12,7 @@ import duckdb
 from botocore.exceptions import ClientError
 from sqlglot import exp
 
-from twin.athena import dialect, governed, hive, iceberg
+from twin.athena import dialect, governed, hive, iceberg, projection
 from twin.athena.caller import Caller, secret_of
 from twin.athena.errors import QueryError, not_supported
 from twin.athena.sql import row_set, text, to_duck_type
@@ -63,9 +63,9 @@ class Catalog:
         if access is None:
             return self._rows(table, found, metadata_table, self.caller)
         if not access.columns:
-            raise governed.refused("Select", name)
+            raise governed.refused(self.caller, "Select", found)
         if metadata_table and not access.sees_all_of([column["Name"] for column in hive.all_columns(found)]):
-            raise governed.refused("Select on all columns and rows", name)
+            raise governed.refused(self.caller, "Select on all columns and rows", found)
         self.reusable &= access.sees_all_of([column["Name"] for column in hive.all_columns(found)])
         rows = self._rows(table, found, metadata_table, self._reader(found))
         return rows if metadata_table else governed.restricted(rows, access)
@@ -88,11 +88,16 @@ class Catalog:
             raise self._table_not_found(database, f"{name}${metadata_table}", table)
         if table.args.get("version"):
             raise not_supported("time travel on a table that is not Iceberg")
-        partitions = self.get_partitions(database, name) if found.get("PartitionKeys") else []
+        partitions = self._partitions(found, reader) if found.get("PartitionKeys") else []
         files = hive.FileTable(found, partitions, reader, self.connection)
         relation = files.relation()
         self.scanned_bytes += files.scanned_bytes
         return relation
+
+    def _partitions(self, found: dict[str, Any], reader: Caller) -> list[dict[str, Any]]:
+        if projection.is_projected(found):
+            return projection.partitions(found, reader)
+        return self.get_partitions(found["DatabaseName"], found["Name"])
 
     def _iceberg(self, table: exp.Table, found: dict[str, Any], metadata_table: str, reader: Caller) -> str:
         location = found["Parameters"]["metadata_location"]
@@ -140,7 +145,7 @@ class Catalog:
             raise self._refused_by_glue(error, database, name, reference) from error
         access = governed.access_of(self.caller, found)
         if access is not None and not access.describes:
-            raise governed.refused("Describe", name)
+            raise governed.refused(self.caller, "Describe", found)
         return found
 
     def get_tables(self, database: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import sqlglot
 from botocore.exceptions import ClientError
 from sqlglot import exp
 
+from twin import audit
 from twin.athena.caller import Caller
 from twin.athena.errors import QueryError
 from twin.athena.sql import quoted
@@ -57,13 +58,17 @@ def reader_of(caller: Caller, table: dict[str, Any]) -> Caller:
     return Caller(context, credentials, caller.arn)
 
 
-def refused(permission: str, table: str) -> QueryError:
-    """The refusal in Athena's words."""
-    return QueryError(
-        "PERMISSION_DENIED",
-        "Insufficient permissions to execute the query. "
-        f"Insufficient Lake Formation permission(s): Required {permission} on {table}",
-    )
+def refused(caller: Caller, permission: str, table: dict[str, Any]) -> QueryError:
+    """The refusal in Athena's words. The trail has it: who may not see a table is refused its description."""
+    database, name = table["DatabaseName"], table["Name"]
+    message = f"Insufficient Lake Formation permission(s): Required {permission} on {name}"
+    context = caller.context
+    event, parameters = "GetTable", {"databaseName": database, "name": name}
+    if permission != "Describe":
+        arn = f"arn:aws:glue:{context.region}:{context.account}:table/{database}/{name}"
+        event, parameters = "GetDataAccess", {"tableArn": arn}
+    audit.refused(caller.arn, caller.credentials["AWS_ACCESS_KEY_ID"], event, parameters, message)
+    return QueryError("PERMISSION_DENIED", f"Insufficient permissions to execute the query. {message}")
 
 
 def restricted(relation: str, access: Access) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import duckdb
 
+from twin.athena import trail
 from twin.athena.caller import Caller
 from twin.athena.errors import not_supported
 from twin.athena.sql import literal, quoted, row_set, text, text_list, to_duck_type
@@ -18,6 +19,8 @@ from twin.athena.sql import literal, quoted, row_set, text, text_list, to_duck_t
 LAZY: Final = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"
 OPEN_CSV: Final = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
 JSON_SERDES: Final = ("org.openx.data.jsonserde.JsonSerDe", "org.apache.hive.hcatalog.data.JsonSerDe")
+REGEX: Final = "org.apache.hadoop.hive.serde2.RegexSerDe"
+TRAIL_INPUT: Final = "com.amazon.emr.cloudtrail.CloudTrailInputFormat"
 PARQUET: Final = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 PATH_IS_NO_DATA: Final = "hive_partitioning => false"
 """For DuckDB's readers: the values in a path come from the catalog."""
@@ -84,6 +87,10 @@ class FileTable:
             # Athena's own defaults of this SerDe.
             quote, escape = parameters.get("quoteChar", '"'), parameters.get("escapeChar", "\\")
             return self._csv(files, parameters.get("separatorChar", ","), quote, escape)
+        if self._table["StorageDescriptor"].get("InputFormat") == TRAIL_INPUT:
+            return trail.relation(files, self._table["StorageDescriptor"]["Columns"])
+        if library == REGEX:
+            return self._by_pattern(files, parameters["input.regex"])
         if library in JSON_SERDES:
             return self._json(files, parameters)
         if library == PARQUET:
@@ -106,6 +113,20 @@ class FileTable:
         )
         fields = (f"TRY_CAST({quoted(name)} AS {self._columns[name]}) AS {quoted(name)}" for name in names)
         return f"SELECT {', '.join(fields)} FROM {source}"
+
+    def _by_pattern(self, files: list[str], pattern: str) -> str:
+        """The groups of a pattern, line by line; a line that it does not match is null throughout."""
+        names = text_list(list(self._columns))
+        lines = (
+            "SELECT unnest(string_split(rtrim(content, chr(10)), chr(10))) AS line "
+            f"FROM read_text({text_list(files)})"
+        )
+        found = f"SELECT regexp_extract(line, {text(pattern)}, {names}) AS found FROM ({lines})"
+        fields = (
+            f"TRY_CAST(nullif(found[{text(name)}], '') AS {kind}) AS {quoted(name)}"
+            for name, kind in self._columns.items()
+        )
+        return f"SELECT {', '.join(fields)} FROM ({found})"
 
     def _json(self, files: list[str], parameters: dict[str, str]) -> str:
         """By name, without regard to case unless the table says so; a value of another type is an error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -70,7 +71,9 @@ def vend(context: Context, lake: LakeFormation, arn: str, table: JsonObject) -> 
         raise ApiError(
             "AccessDeniedException", f"Insufficient Lake Formation permission(s) on {table['Name']}"
         )
-    keys = context.role_session(role, f"athena-{table['Name']}", "lakeformation.amazonaws.com")
+    # How Lake Formation names such a session: its developer guide, "Logging API calls using AWS CloudTrail".
+    session = f"AWSLF-00-AT-{context.account}-{secrets.token_hex(5)}"
+    keys = context.role_session(role, session, "lakeformation.amazonaws.com")
     return {
         "AccessKeyId": keys["AWS_ACCESS_KEY_ID"],
         "SecretAccessKey": keys["AWS_SECRET_ACCESS_KEY"],

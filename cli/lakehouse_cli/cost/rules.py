@@ -157,7 +157,10 @@ def trail(resource: Resource, idle: Idle) -> Charges:
             if charge.price in {"bucket_list", "bucket_get"}
         )
         yield Charge("trail_data_event", calls, resource.path)
-    yield Charge("bucket_put", idle.prices.assumptions.trail_files_per_hour * idle.hours, resource.path)
+    files = idle.prices.assumptions.trail_files_per_hour * idle.hours
+    yield Charge("bucket_put", files, resource.path)
+    if resource.get("KMSKeyId"):
+        yield Charge("key_request", files, resource.path)
 
 
 # --- what runs although nothing arrives -----------------------------------------------------------
