@@ -13,14 +13,16 @@ from tests.infra.templates import ROOT, TEMPLATES, run_tool
 CHECKOV = ROOT / ".tools" / "checkov" / "bin" / "checkov"
 MOST_REASONS = 15
 REASONS = {
-    "CKV_AWS_18": "A log bucket of its own for every copy in the second region would log what nobody but S3 writes.",
+    "CKV_AWS_18": "The buckets of logs: a line about an access to them would make the next one.",
     "CKV_AWS_27": "The queues are encrypted by SQS's own key, which checkov does not know: events name objects only.",
+    "CKV_AWS_67": "The lake is in one region, and accesses to its objects are recorded there, whoever asks from where.",
+    "CKV_AWS_99": "Logs are encrypted by their groups; by Glue's own setting they would go to groups that nothing here makes.",
     "CKV_AWS_111": "Log deliveries have no ARN: the service authorization reference knows only a wildcard for them.",
     "CKV_AWS_115": "Intake is capped where its queue calls it; a share reserved for each function would starve the others.",
     "CKV_AWS_116": "What calls a function asks again, or says that it failed: Step Functions, the queue, EventBridge's own "
     "dead-letter queue; test_house_rules.py holds each event source to one.",
     "CKV_AWS_173": "No variable is a secret (names and numbers); Lambda encrypts them with its own key.",
-    "CKV_AWS_195": "What jobs write is encrypted where it lies, by the buckets and the log groups themselves.",
+    "CKV_AWS_195": "The crawler reads files and writes to the catalog: it has nothing that a configuration would encrypt.",
 }
 """Findings that stay, and why. A reason that no finding needs any more fails the test."""
 
