@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +27,8 @@ from lakehouse_cli.connection import Connection, Lake, TwinEndpoint
 from lakehouse_cli.watch import File, Step, Watch
 
 SETTLE_SECONDS = 420
-ENVIRONMENT = os.environ.get("LAKEHOUSE_TWIN_ENVIRONMENT", "prod")
-"""The environment of samconfig.toml that the tier deploys."""
+ENVIRONMENT = "prod"
+"""The environment of samconfig.toml that the tier deploys. Dev's shape is test_deployment.py's."""
 STACK = f"lake-{ENVIRONMENT}"
 
 

@@ -14,15 +14,15 @@ import pytest
 from tests.twin.account import Account
 from tests.twin.lake import ENVIRONMENT, STACK, TwinLake
 
-LACKING = {"job quotas", "catalog encryption"} | ({"network quotas"} if ENVIRONMENT == "prod" else set())
+LACKING = {"job quotas", "catalog encryption", "network quotas"}
 """Checks whose service or call the twin does not have."""
 OF_THIS_MACHINE = {"python", "sam", "java"}
 
 Judged = dict[str, tuple[str, str]]
 
 
-OTHER = "prod" if ENVIRONMENT == "dev" else "dev"
-"""The environment that is not deployed."""
+OTHER = "dev"
+"""An environment that is not deployed."""
 
 
 def doctor(lake: TwinLake, environment: str = ENVIRONMENT, **keys: str) -> tuple[int, dict[str, Any]]:

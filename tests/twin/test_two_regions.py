@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.twin.account import wait_for
-from tests.twin.conftest import ROOT, STATE_DIR
-from tests.twin.lake import ENVIRONMENT
+from tests.twin.conftest import ROOT, STATE_DIR, deploy
+from tests.twin.lake import STACK, TwinLake
 from tests.twin.topic import messages_on
-from twin.deploy import Target, configuration, deploy
+from twin.deploy import Target
 from twin.settings import Settings
 
 SECOND_REGION = "us-west-2"
@@ -28,7 +28,7 @@ class Prod:
     """The deployed prod lake."""
 
     target: Target
-    outputs: dict[str, str]
+    outputs: Mapping[str, str]
 
     def client(self, service: str, region: str = "us-east-1") -> Any:
         endpoint = self.target.endpoint
@@ -53,16 +53,9 @@ class Prod:
 
 
 @pytest.fixture(scope="module")
-def prod(twin: dict[str, str], request: pytest.FixtureRequest) -> Iterator[Prod]:
-    settings = Settings(ROOT, state_folder=ROOT / STATE_DIR)
-    target = Target.find(settings)
-    if ENVIRONMENT == "prod":
-        yield Prod(target, request.getfixturevalue("deployed").cli.outputs)
-        return
-    made = Prod(target, deploy(settings, "prod"))
-    yield made
-    # Nobody waits for it: no other test looks at this lake.
-    made.client("cloudformation").delete_stack(StackName=configuration(settings, "prod")["stack_name"])
+def prod(deployed: TwinLake) -> Prod:
+    target = Target.find(Settings(ROOT, state_folder=ROOT / STATE_DIR))
+    return Prod(target, deployed.cli.outputs)
 
 
 def test_the_second_region_has_a_stack_of_its_own(prod: Prod) -> None:
@@ -180,3 +173,25 @@ def test_a_stack_set_needs_roles_that_trust_each_other(prod: Prod) -> None:
     events = cloudformation.describe_stack_events(StackName="regions")["StackEvents"]
     reasons = [e.get("ResourceStatusReason", "") for e in events]
     assert any("regions-execution does not trust" in reason for reason in reasons)
+
+
+def test_deployed_once_more_nothing_changes(prod: Prod) -> None:
+    before = resources(prod)
+    deploy()
+    assert resources(prod) == before
+
+
+def resources(prod: Prod) -> dict[tuple[str, str], tuple[str, str]]:
+    """Physical id and the time of the last change of every resource, those of nested stacks among them."""
+    cloudformation, stacks, found = prod.client("cloudformation"), [STACK], {}
+    while stacks:
+        stack = stacks.pop()
+        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
+        for each in (each for page in pages for each in page["StackResourceSummaries"]):
+            found[stack, each["LogicalResourceId"]] = (
+                each["PhysicalResourceId"],
+                str(each["LastUpdatedTimestamp"]),
+            )
+            if each["ResourceType"] == "AWS::CloudFormation::Stack":
+                stacks.append(each["PhysicalResourceId"])
+    return found
