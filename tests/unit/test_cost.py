@@ -148,9 +148,10 @@ def test_only_prod_pays_for_metrics_alarms_on_everything_and_a_dashboard() -> No
     assert (dev["alarm"].quantity, dev["alarm"].usd_per_month) == (2, 0.2)
     assert "custom_metric" not in dev
     assert "dashboard" not in dev
-    # Five datasets and their number; arrivals, runs, queries and copies, here and in the second region.
+    # Five datasets and their number; arrivals, runs, queries (the lake's workgroup and five people's) and copies, here and
+    # in the second region.
     assert (prod["custom_metric"].quantity, prod["dashboard"].quantity) == (6, 1)
-    assert prod["alarm"].quantity == 2 + 3 + 5 + 1 + 6 + 4
+    assert prod["alarm"].quantity == 2 + 3 + 5 + (1 + 5) + 6 + 4
 
 
 # --- rules ----------------------------------------------------------------------------------------

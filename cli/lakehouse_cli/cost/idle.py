@@ -52,10 +52,14 @@ class Bill:
 
 
 def idle_bill(root: Path, environment: str) -> Bill:
-    """The idle bill of an environment of a project folder. Raises ``TemplateError`` for what has no price."""
+    """The idle bill of an environment of a project folder, as `make deploy` deploys it.
+
+    Raises ``TemplateError`` for what has no price.
+    """
     prices = read_prices()
     place = Place(region=prices.region)
-    template = read_template(root, read_environment(root, environment), place)
+    deployed = read_environment(root, environment).governed_by(f"arn:aws:iam::{place.account}:role/deployer")
+    template = read_template(root, deployed, place)
     return bill_of(environment, list(template.resources()), prices)
 
 
