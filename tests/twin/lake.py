@@ -257,7 +257,7 @@ class TwinLake:
         def claimed() -> bool:
             return self.state(file) not in {"", "PENDING"}
 
-        self.until(claimed, f"{file[1]} is claimed")
+        self.until(claimed, f"{file[1]} is claimed", SETTLE_SECONDS)
 
     def settle_ledger(self, files: Iterable[File], seconds: float = 60) -> dict[str, Item]:
         """Wait until the ledger knows these files, whatever became of them; returns their items by key."""
