@@ -1,6 +1,7 @@
 """Run the test tiers, and close with a table of their times. `make test` calls this.
 
-The twin tier spends a part of its time waiting, so it runs beside the others, which run one after the other.
+The twin tier spends a part of its time waiting, so it runs beside the others, which run one after the other;
+those of its tests that do not share its lake are a tier of their own, on a twin of their own.
 What a tier says is printed when it has ended, and lies in build/tests-TIER.log from the start; until then a
 line every half a minute says how far each is. A tier that ran no test, skipped one or failed makes the whole
 run fail. Usage: run.py [TIER...]
@@ -24,9 +25,15 @@ TIERS = {
     "unit": "the core, the command, contracts and models",
     "infra": "templates, policies and state machines",
     "spark": "the jobs' transforms on local Spark and Iceberg",
+    "services": "what the twin itself does, and a second lake's life from creation to deletion",
     "twin": "the deployed template, end to end",
 }
-LANES = (("twin",), ("unit", "infra", "spark"))
+TESTS = {
+    **{tier: [f"tests/{tier}"] for tier in ("unit", "infra", "spark")},
+    "services": ["tests/twin", "-m", "not on_the_lake"],
+    "twin": ["tests/twin", "-m", "on_the_lake"],
+}
+LANES = (("twin",), ("unit", "infra", "spark", "services"))
 """What runs side by side; within a lane one after the other."""
 PROGRESS_SECONDS = 30
 PERCENT = re.compile(r"\[ *(\d+%)\]")
@@ -74,7 +81,7 @@ def run_tier(tier: str) -> Result:
     junit = BUILD / f"tests-{tier}.xml"
     junit.unlink(missing_ok=True)
     started = time.monotonic()
-    command = [sys.executable, "-m", "pytest", f"tests/{tier}", "-q", f"--junitxml={junit}", "--durations=5"]
+    command = [sys.executable, "-m", "pytest", *TESTS[tier], "-q", f"--junitxml={junit}", "--durations=5"]
     command += SPREAD.get(tier, [])
     with log_of(tier).open("wb") as log:
         exit_code = subprocess.run(

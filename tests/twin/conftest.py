@@ -29,8 +29,26 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 
 
+ON_THE_LAKE = "on_the_lake"
+COLLECTED = pytest.StashKey[set[Path]]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "whole_tier: looks back on what all tests of this tier did")
+    config.addinivalue_line("markers", f"{ON_THE_LAKE}: uses the lake that is deployed once for the tier")
+    config.pluginmanager.register(Marking(), "marks-the-tests-on-the-lake")
+
+
+class Marking:
+    """Before anything is deselected: which files there are, and which tests share the deployed lake."""
+
+    @staticmethod
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+        config.stash[COLLECTED] = {item.path for item in items}
+        for item in items:
+            if "deployed" in getattr(item, "fixturenames", ()):
+                item.add_marker(ON_THE_LAKE)
 
 
 @pytest.hookimpl(trylast=True)
@@ -39,7 +57,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     looking_back = [item for item in items if item.get_closest_marker("whole_tier")]
     kept = [item for item in items if item not in looking_back]
     here = set(Path(__file__).parent.glob("test_*.py"))
-    whole = here <= {item.path for item in items} and not config.option.keyword
+    selected = config.option.keyword or config.option.markexpr not in {"", ON_THE_LAKE}
+    whole = here <= config.stash[COLLECTED] and not selected
     items[:] = [*kept, *(looking_back if whole else [])]
     if not whole:
         config.hook.pytest_deselected(items=looking_back)
