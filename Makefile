@@ -31,7 +31,7 @@ deploy: .venv/.project .tools/.sam ## Check the account, build and deploy to AWS
 	$(SAM) build --config-env $(CONFIG_ENV)
 	parameters=$$($(BIN)/lakehouse parameters --env $(ENV)) && $(SAM) deploy --config-env $(CONFIG_ENV) --parameter-overrides $$parameters
 
-test: installed .tools/.checkov ## Run all tests: unit, infra, spark, twin (TIER="unit infra" runs some)
+test: installed .tools/.checkov ## Run all tests: unit, infra, spark, services, twin (TIER="unit infra" runs some)
 	@$(BIN)/python tests/run.py $(TIER)
 
 lint: installed ## Lint and type-check the code
