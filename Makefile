@@ -44,7 +44,7 @@ check: lint .tools/.sam .tools/.checkov ## What to run before a commit: lint, co
 	@$(BIN)/python tests/run.py unit infra
 
 soak: installed ## Run the long forms of the twin's tests (hours rather than minutes)
-	@LAKEHOUSE_SOAK=1 $(BIN)/python tests/run.py twin
+	@LAKEHOUSE_SOAK=1 PYTEST_ADDOPTS=--timeout=7200 $(BIN)/python tests/run.py twin
 
 bench: installed ## Measure the way of a one-megabyte file from put to queryable Gold
 	@$(BIN)/python bench/put_to_gold.py $(ARGS)
