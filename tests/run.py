@@ -39,7 +39,7 @@ PROGRESS_SECONDS = 30
 PERCENT = re.compile(r"\[ *(\d+%)\]")
 # Many short tests that share nothing: two processes need about two thirds of the time of one. (The twin's share a twin.)
 ALONE = ["-n", "auto", "--maxprocesses=4", "--dist=worksteal"]
-SPREAD = {"unit": ALONE, "spark": ALONE}
+SPREAD = {"unit": ALONE, "infra": ALONE, "spark": ALONE}
 # Nothing a person has configured for AWS may reach a test, and the twin brings its own certificate.
 DROPPED_PREFIXES = ("AWS_", "LAKEHOUSE_STACK", "LAKEHOUSE_TWIN")
 DROPPED = {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}

@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TWIN_PYTHON = ROOT / ".tools" / "twin" / "bin" / "python"
 STATE_DIR = f".twin-test/{os.getpid()}"
 """Of this run of the tests alone, so that two may run side by side. Kept if the twin does not end well."""
+JVM_OPTIONS = "-XX:TieredStopAtLevel=1"
+"""Most of a short life's processor time goes into the second compiler, which a tier of small jobs never earns back."""
 START_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -85,7 +87,11 @@ def twin() -> Iterator[dict[str, str]]:
     log = folder / "serve.log"
     with log.open("wb") as out:
         server = subprocess.Popen(
-            twin_command("serve", "--port", str(free_port())), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+            twin_command("serve", "--port", str(free_port())),
+            cwd=ROOT,
+            env={**os.environ, "TWIN_JVM_OPTIONS": JVM_OPTIONS},
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
     try:
         deadline = time.monotonic() + START_SECONDS

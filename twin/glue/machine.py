@@ -24,6 +24,7 @@ WARM_UP_ACCOUNT: Final = "999999999999"
 """The warm-up works in an account of its own, so that nothing of it is seen in the lake's."""
 TRUST_STORE_PASSWORD: Final = "changeit"  # noqa: S105  # Java's documented default for a store of public certificates
 S3A_CREDENTIALS: Final = "com.amazonaws.auth.DefaultAWSCredentialsProviderChain"
+OPTIONS_VARIABLE: Final = "TWIN_JVM_OPTIONS"
 HERE: Final = Path(__file__).resolve().parent
 
 
@@ -42,6 +43,8 @@ class SparkMachine:
     java_home: str
     archive: Path
     """Java's class archive; made by the first worker ever, valid for these jars and this Java."""
+    more_options: tuple[str, ...]
+    """What ``TWIN_JVM_OPTIONS`` says, which comes after the twin's own options."""
 
     def command(self, report_fd: int) -> list[str]:
         """``-S``: no site-packages but ours; ``-P``: nor this folder's modules."""
@@ -78,6 +81,7 @@ class SparkMachine:
             f"-Daws.region={self.context.region}",
             f"-Djavax.net.ssl.trustStore={self.trust_store}",
             f"-Djavax.net.ssl.trustStorePassword={TRUST_STORE_PASSWORD}",
+            *self.more_options,
         ]
         if write_archive:
             options.append(f"-XX:ArchiveClassesAtExit={write_archive}")
@@ -144,6 +148,7 @@ def prepare(context: Context) -> SparkMachine:
         trust_store=_make_trust_store(java["java.home"], context.ca_bundle, state),
         java_home=java["java.home"],
         archive=context.project_root / ".cache" / f"spark-{options_hash}.jsa",
+        more_options=tuple(shlex.split(os.environ.get(OPTIONS_VARIABLE, ""))),
     )
 
 
