@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pytest
 import sqlglot
+from sqlglot import exp
 
 from lakehouse.errors import DefinitionError
 from lakehouse.models import compile_models, dependency_order
+from lakehouse.sql_lineage import Lineage, Unresolved
 from lakehouse.words import DatasetPlan, ModelPlan
 
 from . import sample_lake
@@ -192,6 +194,29 @@ def test_lineage_goes_through_ctes_unions_subqueries_and_lateral_views(tmp_path:
     assert lineage["tag"] == [source("orders", "tags", "TRANSFORMATION")]
     assert lineage["city"] == [source("shops", "city", "IDENTITY")]
     assert source("shops", "opened", "FILTER") in lineage["*"]
+
+
+PIVOTED = "SELECT p.a AS v FROM (SELECT o.id, o.shop, o.day FROM silver.orders AS o) PIVOT (max(id) FOR shop IN ('x' AS a)) AS p"
+UNKNOWN = "SELECT u.tag AS v FROM silver.orders AS o LATERAL VIEW explode(o.tags) t AS tag"
+RENAMED = "SELECT t.c AS v FROM (SELECT o.id AS b, o.day AS d FROM silver.orders AS o) AS t"
+
+
+@pytest.mark.parametrize(("sql", "column"), [(PIVOTED, "a"), (RENAMED, "c"), (UNKNOWN, "tag")])  # fmt: skip
+def test_a_column_of_unknown_origin_is_never_taken_for_one_made_of_nothing(sql: str, column: str) -> None:
+    query = cast("exp.Query", sqlglot.parse_one(sql, read="spark"))
+    with pytest.raises(Unresolved, match=f"nothing says where '{column}' comes from"):
+        Lineage(query).columns()
+
+
+def test_an_unresolved_column_is_a_mistake_in_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakehouse.models._check_statement", lambda tree, problems: None)
+    sql = (
+        "SELECT day, a FROM (SELECT day, shop, id FROM silver.orders) PIVOT (max(id) FOR shop IN ('x' AS a))"
+    )
+    [problem] = problems_of(tmp_path, m=model(sql))
+    assert problem.startswith("models/m.sql: sql: nothing says where 'day' comes from. Write it so")
 
 
 # --- Dependencies -----------------------------------------------------------------------------
@@ -391,6 +416,8 @@ SQL = "SELECT o.day FROM silver.orders o"
         (model("SELECT o.day FROM silver.orders o LIMIT 3"), "sql: LIMIT keeps other rows each time. Rank by a full order and filter."),
         (model("SELECT o.day FROM silver.orders TABLESAMPLE (3 ROWS) o"), "sql: TABLESAMPLE keeps other rows each time. Rank by a full order and filter."),
         (model("SELECT o.day, first(o.shop) AS s FROM silver.orders o GROUP BY o.day"), "sql: FIRST(o.shop) depends on the order of rows. Use MIN_BY, MAX_BY or SORT_ARRAY(COLLECT_LIST(...))."),
+        (model("SELECT day, a FROM (SELECT day, shop, amount FROM silver.orders) PIVOT (max(amount) FOR shop IN ('x' AS a))"), "sql: PIVOT hides where columns come from. Write MAX(value) FILTER (WHERE name = 'x') AS x for each."),
+        (model("SELECT day, v FROM (SELECT day, shop, note FROM silver.orders) UNPIVOT (v FOR n IN (shop, note))"), "sql: UNPIVOT hides where columns come from. Write a SELECT for each column, joined by UNION ALL."),
         (model("SELECT 1 AS day"), "sql: reads no table. Read silver.<dataset> or gold.<model>."),
     ],
 )  # fmt: skip

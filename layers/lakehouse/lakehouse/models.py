@@ -26,8 +26,8 @@ from .expressions import DIALECT, first_line, function_faults, tokens_of
 from .incremental import Unproven, carriers
 from .plans import PLAN_VERSION, content_hash, is_timezone
 from .problems import Problems, one_of
-from .sql_lineage import Lineage
-from .words import DATASET_PATTERN, DatasetPlan, ModelInput, ModelPlan, PartitionField
+from .sql_lineage import Lineage, Unresolved
+from .words import DATASET_PATTERN, ColumnSource, DatasetPlan, ModelInput, ModelPlan, PartitionField
 from .yaml_text import read_mapping
 
 SUFFIX: Final = ".sql"
@@ -38,6 +38,8 @@ Schema = dict[str, dict[str, str]]
 _HEADER: Final = re.compile(r"\A\s*/\*(?P<header>.*?)\*/", re.DOTALL)
 _COLUMN: Final = re.compile(r"[a-z][a-z0-9_]{0,127}")
 _NOT_ROWS: Final = frozenset({"description", "domain", "declassified"})
+_PIVOT: Final = ("PIVOT", "Write MAX(value) FILTER (WHERE name = 'x') AS x for each")
+_UNPIVOT: Final = ("UNPIVOT", "Write a SELECT for each column, joined by UNION ALL")
 _SORTERS: Final = (exp.ArraySort,)
 _ORDER_DEPENDENT: Final = (
     exp.First, exp.Last, exp.FirstValue, exp.LastValue, exp.AnyValue, exp.ArrayAgg, exp.ArrayUniqueAgg,
@@ -268,6 +270,9 @@ def _check_statement(tree: exp.Query, problems: Problems) -> None:
     for kind, what in ((exp.Limit, "LIMIT"), (exp.Offset, "OFFSET"), (exp.TableSample, "TABLESAMPLE")):
         if tree.find(kind):
             problems.add("sql", f"{what} keeps other rows each time", "Rank by a full order and filter")
+    for pivot in tree.find_all(exp.Pivot):
+        what, remedy = _UNPIVOT if pivot.args.get("unpivot") else _PIVOT
+        problems.add("sql", f"{what} hides where columns come from", remedy)
     for column in tree.find_all(exp.Column):
         if column.args.get("db") and column.parts[0].name in {"silver", "gold"}:
             problems.add("sql", f"names '{column.sql(DIALECT)}'", "Give the table an alias and use it")
@@ -309,6 +314,7 @@ def compile_model(source: Source, known: Mapping[str, Upstream]) -> tuple[ModelP
     columns = lineage.outputs()
     _check_outputs(source.header, source.tree.named_selects, problems)
     _check_mappings(source, resolved, known)
+    column_lineage = _column_lineage(lineage, problems)
     problems.end()
     partitions = [
         PartitionField(column=part.column, transform=part.transform) for part in source.header.partition_by
@@ -324,7 +330,7 @@ def compile_model(source: Source, known: Mapping[str, Upstream]) -> tuple[ModelP
         timezone=source.header.timezone,
         inputs=[_input(source, layer, table) for layer, table in source.inputs],
         columns=columns,
-        column_lineage=lineage.columns(),
+        column_lineage=column_lineage,
     )
     if source.header.domain is not None:
         plan["domain"] = source.header.domain
@@ -332,6 +338,16 @@ def compile_model(source: Source, known: Mapping[str, Upstream]) -> tuple[ModelP
         plan["declassified"] = source.header.declassified
     plan["hash"] = model_hash(plan)
     return plan, Upstream(_types(resolved), partitions)
+
+
+def _column_lineage(lineage: Lineage, problems: Problems) -> dict[str, list[ColumnSource]]:
+    """Where every column comes from. It decides who may read the column, so none may stay unknown."""
+    try:
+        return lineage.columns()
+    except Unresolved as unknown:
+        remedy = "Write it so that the column is one of a table, a subquery or a lateral view"
+        problems.add("sql", str(unknown), remedy)
+        return {}
 
 
 def model_hash(plan: ModelPlan) -> str:

@@ -22,6 +22,13 @@ _ROW_CLAUSES: Final[dict[str, Kind]] = {
 }
 
 
+class Unresolved(Exception):  # noqa: N818 - reads as the sentence it is
+    """Nothing says where a column comes from."""
+
+    def __init__(self, column: exp.Column) -> None:
+        super().__init__(f"nothing says where '{column.name}' comes from")
+
+
 @dataclass(frozen=True)
 class Base:
     """One column of a base table, and how it was used."""
@@ -55,7 +62,10 @@ class Lineage:
         return column_names(self.root)
 
     def columns(self) -> dict[str, list[ColumnSource]]:
-        """By output column (and ``*`` for all rows): the base columns, each once per use, sorted."""
+        """By output column (and ``*`` for all rows): the base columns, each once per use, sorted.
+
+        Raises ``Unresolved``: a column of unknown origin is never taken for one that is made of nothing.
+        """
         lineage = {
             name: _listed(self._output(self.root, position)) for position, name in enumerate(self.outputs())
         }
@@ -85,9 +95,9 @@ class Lineage:
         if isinstance(source, exp.Table):
             yield Base(source.db, source.name, column.name, "IDENTITY")
         elif isinstance(source, Scope):
-            names = column_names(source)
-            position = names.index(column.name) if column.name in names else 0
-            yield from self._output(source, position)
+            yield from self._output(source, _position(source, column))
+        else:
+            raise Unresolved(column)
 
     def _source(self, column: exp.Column) -> exp.Table | Scope | None:
         node = column.parent
@@ -117,6 +127,14 @@ def column_names(scope: Scope) -> list[str]:
     """The names of what a scope yields; empty for a lateral view."""
     expression = scope.expression
     return list(expression.named_selects) if isinstance(expression, exp.Query) else []
+
+
+def _position(source: Scope, column: exp.Column) -> int:
+    """Which of a scope's columns is meant; those of a lateral view all come from the same arguments."""
+    names = column_names(source)
+    if names and column.name not in names:
+        raise Unresolved(column)
+    return names.index(column.name) if names else 0
 
 
 def _row_clauses(select: exp.Select) -> Iterator[tuple[Kind, exp.Expr]]:
