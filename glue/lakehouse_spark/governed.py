@@ -1,7 +1,8 @@
 """What a run does for governance: tags on the tables it makes, and where a Gold table lies.
 
 A run never opens what is closed already: the plan it works with was pinned when it claimed, and a deployment
-may have closed a column since. Columns without a tag of their own are opened, and nothing else is.
+may have closed a column since. Columns without a tag of their own are opened, and nothing else is; once
+another deployment has retired the run's assets, not even those are.
 """
 
 from __future__ import annotations
@@ -56,4 +57,8 @@ def governed(operations: Objects, assets_prefix: str, governing: Governing) -> G
     plan: GovernancePlan | None = operations.get_json(key) if operations.head(key) else None
     if plan is None or governing.roles == OFF:
         return Governed(plan)
-    return Governed(plan, Governor(governing.client, governing.roles, plan))
+    retired = assets_prefix + words.RETIRED_FILE
+    governor = Governor(
+        governing.client, governing.roles, plan, is_newest=lambda: not operations.head(retired)
+    )
+    return Governed(plan, governor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -194,6 +195,59 @@ def test_a_run_leaves_filters_that_are_there_alone(client: Client) -> None:
     assert govern(client, governance, deploys=False) == []
 
 
+class Deployed:
+    """Whether a run's plan is the deployed one; ``overtaken_at`` is the look at which it no longer is."""
+
+    def __init__(self, overtaken_at: int, then: Callable[[], object] = bool) -> None:
+        self.looks = 0
+        self.overtaken_at = overtaken_at
+        self.then = then
+
+    def __call__(self) -> bool:
+        self.looks += 1
+        if self.looks == self.overtaken_at:
+            self.then()
+        return self.looks < self.overtaken_at
+
+
+def govern_late(client: Client, governance: GovernancePlan, deployed: Deployed) -> list[str]:
+    client.called.clear()
+    governor = Governor(client, ROLES, governance, is_newest=deployed)
+    governor.govern("gold", DATABASE, "fleet", COLUMNS)
+    return client.called
+
+
+def test_a_late_run_only_closes(client: Client) -> None:
+    old = filtered(plan(carrier="internal", tailnum="public", flights="public"), "carrier = 'UA'")
+    govern(client, old)
+    govern(client, plan(carrier="public", flights="public"))
+    assert govern_late(client, old, Deployed(1)) == ["AddLFTagsToResource"]
+    assert tags(client) == {"carrier": "internal", "flights": "public"}
+    assert seen(client, "carrier-ua") == Access(describes=False)
+    assert client.lake.filters == {}
+
+
+def test_a_late_run_gives_a_new_table_no_tag_at_all(client: Client) -> None:
+    assert govern_late(client, filtered(plan(carrier="public"), "carrier = 'UA'"), Deployed(1)) == []
+    assert client.lake.assigned == {(DATABASE,): {"lake-dev:classification": "restricted"}}
+
+
+def test_a_run_that_is_overtaken_while_it_opens_closes_again(client: Client) -> None:
+    old = filtered(plan(carrier="public", tailnum="public", flights="internal"), "carrier = 'UA'")
+    deployed = Deployed(2, then=lambda: govern(client, plan(tailnum="restricted", flights="public")))
+    govern_late(client, old, deployed)
+    assert seen(client).columns == ()
+    assert seen(client, "carrier-ua") == Access(describes=False)
+
+
+def test_a_run_that_was_done_before_looks_once_whether_it_is_late(client: Client) -> None:
+    governance = filtered(plan(carrier="public"), "carrier = 'UA'")
+    govern(client, governance)
+    deployed = Deployed(3)
+    assert govern_late(client, governance, deployed) == []
+    assert deployed.looks == 1
+
+
 def test_a_tag_that_is_not_taken_is_told(client: Client) -> None:
     client.delete_lf_tag(TagKey="lake-dev:classification")
     with pytest.raises(NotGoverned, match=r"lake-dev:classification: Tag or tag value does not exist\."):
@@ -214,8 +268,8 @@ class Assets:
     def __init__(self, governance: GovernancePlan | None) -> None:
         self.objects = {} if governance is None else {"assets/1/governance.json": governance}
 
-    def head(self, key: str) -> bool:
-        return key in self.objects
+    def head(self, key: str) -> GovernancePlan | None:
+        return self.objects.get(key)
 
     def get_json(self, key: str) -> GovernancePlan:
         return self.objects[key]
@@ -239,6 +293,14 @@ def test_a_run_governs_where_lake_formation_decides_and_there_are_assets_that_sa
     assert of_run(plan(carrier="public"), "off").governor is None
     assert of_run(None).governor is None
     assert of_run(plan(carrier="public"), "off").folder("fleet") == "closed"
+
+
+def test_a_run_opens_nothing_once_its_assets_are_retired(client: Client) -> None:
+    assets = Assets(plan(carrier="public"))
+    assets.objects["assets/1/retired.json"] = assets.objects["assets/1/governance.json"]
+    run = governed(assets, "assets/1/", Governing(client, ROLES))  # type: ignore[arg-type] # a duck
+    run.tag("gold", DATABASE, "fleet", COLUMNS)
+    assert tags(client) == {}
 
 
 def test_a_run_tags_by_its_plan(client: Client) -> None:

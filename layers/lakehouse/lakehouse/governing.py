@@ -9,7 +9,7 @@ more open ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,6 +40,9 @@ class Governor:
     may_loosen: bool = False
     """Whether to open what is closed and take filters away. Only a deployment may, whose plan is the
     newest."""
+    is_newest: Callable[[], bool] = lambda: True
+    """Whether the plan is still the deployed one. A run whose plan is not only closes: it opens no column,
+    makes no filter and grants none."""
 
     @property
     def account(self) -> str:
@@ -65,18 +68,45 @@ class Governor:
         """
         access = self.plan["tables"].get(f"{layer}.{table}")
         filters = [each for each in self.plan["row_filters"] if each["table"] == f"{layer}.{table}"]
-        self._tag_columns(database, table, list(columns), access)
-        self._tag_domain(database, table, access)
-        self._filter_rows(database, table, filters)
+        opens = self.may_loosen or self.is_newest()
+        tagged = self._tag_columns(database, table, list(columns), access, opens=opens)
+        if opens:
+            self._tag_domain(database, table, access)
+            granted = self._filter_rows(database, table, filters)
+            if (tagged or granted) and not (self.may_loosen or self.is_newest()):
+                self._take_back(database, table, tagged, granted)
+
+    def _take_back(self, database: str, table: str, tagged: list[str], granted: list[str]) -> None:
+        """Close again: a deployment overtook this run, and may have looked at the table before."""
+        if tagged:
+            self._change_tags(database, table, tagged, {}, self._column_tags(database, table, tagged))
+        for name in granted:
+            self._grant_to(database, table, name, set())
 
     # --- Tags ---------------------------------------------------------------------------------------
 
-    def _tag_columns(self, database: str, table: str, columns: list[str], access: TableAccess | None) -> None:
-        key = self.tag_prefix + CLASSIFICATION
+    def _tag_columns(
+        self, database: str, table: str, columns: list[str], access: TableAccess | None, *, opens: bool
+    ) -> list[str]:
+        """Returns the columns that got another tag."""
         wanted = {} if access is None else access["columns"]
-        present = self._column_tags(database, table, columns, key)
+        present = self._column_tags(database, table, columns)
         if not self.may_loosen:
             wanted = self._kept_closed(wanted, present)
+        if not opens:
+            wanted = {column: value for column, value in wanted.items() if column in present}
+        self._change_tags(database, table, columns, wanted, present)
+        return [column for column in columns if column in wanted and wanted[column] != present.get(column)]
+
+    def _change_tags(
+        self,
+        database: str,
+        table: str,
+        columns: list[str],
+        wanted: Mapping[str, str],
+        present: Mapping[str, str],
+    ) -> None:
+        key = self.tag_prefix + CLASSIFICATION
         gone = {column: value for column, value in present.items() if column not in wanted}
         for value in sorted(set(gone.values())):
             taken = [column for column in gone if gone[column] == value]
@@ -98,8 +128,9 @@ class Governor:
             for column, value in wanted.items()
         }
 
-    def _column_tags(self, database: str, table: str, columns: list[str], key: str) -> dict[str, str]:
+    def _column_tags(self, database: str, table: str, columns: list[str]) -> dict[str, str]:
         """The classification put on each column itself; one without is left out."""
+        key = self.tag_prefix + CLASSIFICATION
         answer = self.client.get_resource_lf_tags(
             Resource=self._columns(database, table, columns), ShowAssignedLFTags=True
         )
@@ -130,8 +161,12 @@ class Governor:
 
     # --- Row filters --------------------------------------------------------------------------------
 
-    def _filter_rows(self, database: str, table: str, wanted: list[RowFilter]) -> None:
-        """Filters that the plan does not know go with their grants, first of all."""
+    def _filter_rows(self, database: str, table: str, wanted: list[RowFilter]) -> list[str]:
+        """Filters that the plan does not know go with their grants, first of all.
+
+        Returns the filters that were granted.
+        """
+        granted = []
         place = {"CatalogId": self.account, "DatabaseName": database, "Name": table}
         found = self.client.list_data_cells_filter(Table=place).get("DataCellsFilters", [])
         present = {each["Name"]: each for each in found}
@@ -146,6 +181,8 @@ class Governor:
                 self.client.update_data_cells_filter(TableData=data)
             if self.may_loosen or each["name"] not in present:
                 self._grant_to(database, table, each["name"], {self.roles + each["role"]})
+                granted.append(each["name"])
+        return granted
 
     def _table_data(self, database: str, table: str, given: RowFilter) -> dict[str, Any]:
         columns = given["columns"]

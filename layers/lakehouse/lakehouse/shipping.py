@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from .words import INDEX_FILE
+from .words import INDEX_FILE, RETIRED_FILE
 
 ASSETS_ROOT: Final = "assets/"
-RETIRED_FILE: Final = "retired.json"
-"""Lies under a prefix that is no longer the deployed one; its S3 time says since when."""
 KEEP_DAYS: Final = 30
 
 

@@ -156,6 +156,8 @@ FAILURE_FILE: Final = "failure.json"
 LIBRARY_FILE: Final = "lakehouse_spark.zip"
 INDEX_FILE: Final = "index.json"
 GOVERNANCE_FILE: Final = "governance.json"
+RETIRED_FILE: Final = "retired.json"
+"""Lies under a prefix that is no longer the deployed one; its S3 time says since when."""
 
 OPEN_FOLDER: Final = "open"
 CLOSED_FOLDER: Final = "closed"
