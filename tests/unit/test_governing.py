@@ -58,7 +58,7 @@ def filtered(governance: GovernancePlan, rows: str, role: str = "carrier-ua") ->
 def client() -> Client:
     client = Client()
     client.create_lf_tag(TagKey="lake-dev:classification", TagValues=["public", "internal", "restricted"])
-    client.create_lf_tag(TagKey="lake-dev:domain", TagValues=["aviation"])
+    client.create_lf_tag(TagKey="lake-dev:domain", TagValues=["aviation", "hr"])
     client.add_lf_tags_to_resource(
         Resource={"Database": {"Name": DATABASE}},
         LFTags=[{"TagKey": "lake-dev:classification", "TagValues": ["restricted"]}],
@@ -109,6 +109,16 @@ def tags(client: Client) -> dict[str, str]:
         for key, value in client.lake.assigned.items()
         if len(key) == 3 and value
     }
+
+
+def domain(client: Client) -> str | None:
+    return client.lake.assigned.get((DATABASE, "fleet"), {}).get("lake-dev:domain")
+
+
+def of(name: str | None, **columns: str) -> GovernancePlan:
+    governance = plan(**columns)
+    governance["tables"]["gold.fleet"]["domain"] = name
+    return governance
 
 
 def test_a_table_that_the_plan_does_not_name_stays_closed(client: Client) -> None:
@@ -193,6 +203,34 @@ def test_a_run_leaves_filters_that_are_there_alone(client: Client) -> None:
     govern(client, filtered(governance, "carrier = 'UA'"))
     assert govern(client, filtered(governance, "true = true"), deploys=False) == []
     assert govern(client, governance, deploys=False) == []
+
+
+def test_a_deployment_moves_a_table_to_another_domain_and_to_none(client: Client) -> None:
+    govern(client, of("aviation", carrier="public"))
+    assert govern(client, of("hr", carrier="public")) == ["AddLFTagsToResource"]
+    assert domain(client) == "hr"
+    assert govern(client, of(None, carrier="public")) == ["RemoveLFTagsFromResource"]
+    assert domain(client) is None
+    govern(client, of("hr"))
+    governance = plan()
+    governance["tables"] = {}
+    govern(client, governance)
+    assert domain(client) is None
+
+
+@pytest.mark.parametrize("name", ["aviation", None])
+def test_a_run_gives_a_table_its_first_domain_and_never_another(client: Client, name: str | None) -> None:
+    govern(client, of("hr", carrier="public"), deploys=False)
+    assert govern(client, of(name, carrier="public"), deploys=False) == []
+    assert domain(client) == "hr"
+
+
+def test_a_late_run_gives_no_domain(client: Client) -> None:
+    govern(client, of(None, carrier="public"))
+    assert govern_late(client, of("aviation", carrier="public"), Deployed(1)) == []
+    overtaken = Deployed(2, then=lambda: govern(client, of("hr", carrier="public")))
+    govern_late(client, of("aviation", carrier="public"), overtaken)
+    assert domain(client) is None
 
 
 class Deployed:

@@ -71,15 +71,20 @@ class Governor:
         opens = self.may_loosen or self.is_newest()
         tagged = self._tag_columns(database, table, list(columns), access, opens=opens)
         if opens:
-            self._tag_domain(database, table, access)
+            placed = self._tag_domain(database, table, access)
             granted = self._filter_rows(database, table, filters)
-            if (tagged or granted) and not (self.may_loosen or self.is_newest()):
-                self._take_back(database, table, tagged, granted)
+            changed = bool(tagged or placed or granted)
+            if changed and not (self.may_loosen or self.is_newest()):
+                self._take_back(database, table, tagged, granted, placed=placed)
 
-    def _take_back(self, database: str, table: str, tagged: list[str], granted: list[str]) -> None:
+    def _take_back(
+        self, database: str, table: str, tagged: list[str], granted: list[str], *, placed: bool
+    ) -> None:
         """Close again: a deployment overtook this run, and may have looked at the table before."""
         if tagged:
             self._change_tags(database, table, tagged, {}, self._column_tags(database, table, tagged))
+        if placed:
+            self._change_domain(database, table, None, self._domain(database, table))
         for name in granted:
             self._grant_to(database, table, name, set())
 
@@ -141,15 +146,32 @@ class Governor:
             if tag["TagKey"] == key
         }
 
-    def _tag_domain(self, database: str, table: str, access: TableAccess | None) -> None:
-        if access is None or access["domain"] is None:
-            return
-        tag = _tag(self.tag_prefix + DOMAIN, access["domain"])
+    def _tag_domain(self, database: str, table: str, access: TableAccess | None) -> bool:
+        """Give a table the domain that it is to have. Only a deployment moves one to another domain, or to
+        none: both open and close. Returns whether the table had none and got one.
+        """
+        wanted = None if access is None else access["domain"]
+        present = self._domain(database, table)
+        if present is not None and not self.may_loosen:
+            return False
+        self._change_domain(database, table, wanted, present)
+        return wanted is not None and present is None
+
+    def _change_domain(self, database: str, table: str, wanted: str | None, present: str | None) -> None:
+        key = self.tag_prefix + DOMAIN
+        resource = {"Table": {"DatabaseName": database, "Name": table}}
+        if wanted is None and present is not None:
+            gone = [_tag(key, present)]
+            self._done(self.client.remove_lf_tags_from_resource(Resource=resource, LFTags=gone))
+        elif wanted is not None and wanted != present:
+            self._done(self.client.add_lf_tags_to_resource(Resource=resource, LFTags=[_tag(key, wanted)]))
+
+    def _domain(self, database: str, table: str) -> str | None:
+        """The domain put on the table itself."""
         resource = {"Table": {"DatabaseName": database, "Name": table}}
         answer = self.client.get_resource_lf_tags(Resource=resource, ShowAssignedLFTags=True)
-        present = [(each["TagKey"], each["TagValues"]) for each in answer.get("LFTagsOnTable", [])]
-        if (tag["TagKey"], tag["TagValues"]) not in present:
-            self._done(self.client.add_lf_tags_to_resource(Resource=resource, LFTags=[tag]))
+        tags = {each["TagKey"]: each["TagValues"][0] for each in answer.get("LFTagsOnTable", [])}
+        return tags.get(self.tag_prefix + DOMAIN)
 
     def _columns(self, database: str, table: str, columns: list[str]) -> dict[str, Any]:
         return {"TableWithColumns": {"DatabaseName": database, "Name": table, "ColumnNames": columns}}
