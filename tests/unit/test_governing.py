@@ -164,6 +164,15 @@ def test_a_run_closes_what_became_classified_and_opens_nothing_that_is_closed(cl
     assert tags(client) == {"carrier": "restricted", "tailnum": "restricted", "flights": "internal"}
 
 
+def test_a_classification_that_a_run_does_not_know_is_kept_as_the_strictest(client: Client) -> None:
+    client.update_lf_tag(TagKey="lake-dev:classification", TagValuesToAdd=["secret"])
+    later = plan(carrier="secret", tailnum="public")
+    later["classifications"] = ["public", "internal", "secret"]
+    govern(client, later)
+    govern(client, plan(carrier="restricted", tailnum="internal"), deploys=False)
+    assert tags(client) == {"carrier": "secret", "tailnum": "internal"}
+
+
 def test_a_deployment_opens_what_the_contract_opens(client: Client) -> None:
     govern(client, plan(carrier="restricted", tailnum="restricted"))
     govern(client, plan(carrier="public", tailnum="restricted"))

@@ -126,12 +126,16 @@ class Governor:
                 self._done(self.client.add_lf_tags_to_resource(Resource=resource, LFTags=[_tag(key, value)]))
 
     def _kept_closed(self, wanted: dict[str, str], present: dict[str, str]) -> dict[str, str]:
-        """What is wanted, but where a column is closed more strictly than that."""
+        """What is wanted, but where a column is closed more strictly than that. A classification that the
+        plan does not know came with a later deployment: it counts as the strictest.
+        """
         known = self.plan["classifications"]
-        return {
-            column: max(value, present.get(column, value), key=known.index)
-            for column, value in wanted.items()
-        }
+        strictness = {value: at for at, value in enumerate(known)}
+
+        def stricter(column: str, value: str) -> str:
+            return max(value, present.get(column, value), key=lambda each: strictness.get(each, len(known)))
+
+        return {column: stricter(column, value) for column, value in wanted.items()}
 
     def _column_tags(self, database: str, table: str, columns: list[str]) -> dict[str, str]:
         """The classification put on each column itself; one without is left out."""
