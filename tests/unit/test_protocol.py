@@ -459,6 +459,51 @@ def test_the_sweep_recovers_a_run_whose_end_nobody_announced():
     assert world.silver() == {"flights/a.csv@v1": 10}
 
 
+def test_the_sweep_refreshes_once_after_a_deployment_that_changed_the_assets():
+    world = World()
+    world.put(version("flights/a.csv"))
+    world.settle()
+    before = len(world.runs)
+    for kind in ("index", "plans/flights", "models/by_day"):
+        objects = world.lake.operations.objects
+        objects[f"assets/new/{kind}.json"] = objects[f"assets/abc/{kind}.json"]
+    world.lake = dataclasses.replace(world.lake, settings=settings(assets_prefix="assets/new/"))
+    assert len(sweep.sweep(world.lake).started) == 1
+    world.settle()
+    assert world.kinds()[before:] == ["refresh refresh"]
+    manifest = json.loads(objects[run_prefix("refresh", world.runs[-1]) + "manifest.json"])
+    assert manifest["assets_prefix"] == "assets/new/"
+    assert sweep.sweep(world.lake).started == []
+
+
+def test_a_deployment_before_the_first_file_refreshes_nothing():
+    world = World(assets_prefix="assets/new/")
+    assert sweep.sweep(world.lake).started == []
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_refresh_that_died_after_it_published_is_completed_and_followed_by_another(deaths: int):
+    """A new table's tags and the emptying of a former place come after publishing: the next run sees to it."""
+    world = World()
+    world.put(version("flights/a.csv"))
+    whole = world._gold
+    left = [deaths]
+
+    def gold(request: RunRequest) -> None:
+        whole(request)
+        if left[0]:
+            left[0] -= 1
+            raise JobDied
+
+    world._gold = gold  # type: ignore[method-assign]
+    world.settle()
+    assert world.kinds() == ["promote promote:flights", *["refresh refresh"] * (deaths + 1)]
+    assert world.leases()["refresh"] == "FREE"
+    first = world.lake.ledger.run("refresh", world.runs[1])
+    assert first is not None
+    assert first["state"] == "SUCCEEDED"
+
+
 def test_a_broken_model_is_retried_and_holds_refresh_after_three():
     world = World()
     world.put(version("flights/a.csv"))

@@ -83,10 +83,8 @@ def recover(lake: Lake, request: RunRequest, execution: Execution) -> RecoverRes
     jobs = _stop_jobs(lake, request, lease)
     if lease.maintaining:
         return _after_maintenance(lake, request, lease, execution, jobs)
-    published = _drop_and_look(lake, request)
-    if published:
-        settled = complete.with_next(lake, complete.settle(lake, request, lease), lease)
-        return _result(request, "completed", next=settled.next)
+    if _drop_and_look(lake, request):
+        return _after_published(lake, request, lease, execution, jobs)
     failure = _failure(lake, request)
     kind = classify(failure, execution, jobs)
     _record(lake, request, kind, failure["error"] if failure else execution.error)
@@ -178,6 +176,20 @@ def classify(failure: Failure | None, execution: Execution, jobs: Sequence[JobRu
 
 
 # --- what follows -----------------------------------------------------------------------------
+
+
+def _after_published(
+    lake: Lake, request: RunRequest, lease: writers.Lease, execution: Execution, jobs: Sequence[JobRun]
+) -> RecoverResult:
+    """Complete a run that was published.
+
+    Something follows a Gold table's publishing: its tags, if it is new, and the emptying of its former place
+    if it became classified. Where the job did not come to its end, the next run does it.
+    """
+    settled = complete.settle(lake, request, lease)
+    if request.writer == REFRESH_WRITER and not any(job.state == "SUCCEEDED" for job in jobs):
+        return _after_refresh(lake, request, lease, classify(_failure(lake, request), execution, jobs))
+    return _result(request, "completed", next=complete.with_next(lake, settled, lease).next)
 
 
 def _after_promote(

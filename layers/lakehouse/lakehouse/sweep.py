@@ -34,7 +34,7 @@ def _see_to(lake: Lake, writer: str, result: SweepResult) -> None:
     if lease.state == writers.TAKEN:
         _see_to_run(lake, lease, result)
     elif lease.may_be_taken(lake.stamp()) and (
-        lease.state == writers.WAITING or writers.has_work(lake, lease)
+        lease.state == writers.WAITING or writers.has_work(lake, lease) or writers.is_outdated(lake, lease)
     ):
         result.started.append(writers.ensure_started(lake, writer).run_id)
     elif lease.state == writers.FREE and lease.maintenance_wanted:

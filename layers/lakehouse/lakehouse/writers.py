@@ -37,7 +37,8 @@ class Lease:
     """A writer's lease.
 
     ``arrivals`` counts what was announced to the writer, ``claimed_arrivals`` is its value when the run that
-    holds the lease confirmed (one of maintenance sees to no arrivals, and leaves it alone). ``recovering``
+    holds the lease confirmed (one of maintenance sees to no arrivals, and leaves it alone), and
+    ``claimed_assets``, of refresh only, the assets prefix that was deployed then. ``recovering``
     bars that run from any further step. ``failures`` counts runs that their environment failed, ``deaths``
     runs that their files (or a model) failed, both in a row. ``maintaining`` says that the run that holds the
     lease is one of maintenance, ``maintenance_wanted`` that the next one is to be.
@@ -50,6 +51,7 @@ class Lease:
     recovering: bool = False
     arrivals: int = 0
     claimed_arrivals: int = 0
+    claimed_assets: str = ""
     failures: int = 0
     deaths: int = 0
     taken_at: str = ""
@@ -205,14 +207,16 @@ def write_fenced(lake: Lake, writer: str, run_id: str, groups: Iterable[Sequence
 
 
 def confirm(lake: Lake, writer: str, run_id: str) -> Lease:
-    """The first step of a run. Fixes ``claimed_arrivals`` once. Raises ``StaleRun``.
+    """The first step of a run. Fixes ``claimed_arrivals`` and ``claimed_assets`` once. Raises ``StaleRun``.
 
     Maintenance sees to no arrivals, so what arrived before it is still there for the run that follows it.
     """
     maintaining = read(lake, writer).maintaining
+    remakes = writer == REFRESH_WRITER and not maintaining
+    claimed = {"claimed_assets": lake.settings.assets_prefix} if remakes else {}
     change = Update(
         lease_key(writer),
-        {"confirmed": True},
+        {"confirmed": True, **claimed},
         copy={} if maintaining else {"claimed_arrivals": "arrivals"},
         when=(*holds(run_id), Is("confirmed", value=False)),
     )
@@ -245,6 +249,11 @@ def has_work(lake: Lake, lease: Lease) -> bool:
         return lease.arrivals > lease.claimed_arrivals
     pending = lake.ledger.pending(dataset_of(lease.writer))
     return any(file.claimable(lease.arrivals) for file in pending)
+
+
+def is_outdated(lake: Lake, lease: Lease) -> bool:
+    """Whether a deployment changed what Gold is made by, or where it belongs, since refresh last began."""
+    return lease.writer == REFRESH_WRITER and lease.claimed_assets != lake.settings.assets_prefix
 
 
 def finish(lake: Lake, writer: str, run_id: str, counters: dict[str, int], *, again: bool = False) -> str:
