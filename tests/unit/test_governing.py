@@ -295,6 +295,33 @@ def test_a_run_that_was_done_before_looks_once_whether_it_is_late(client: Client
     assert deployed.looks == 1
 
 
+def test_a_run_grants_a_filter_whose_maker_died_before_it_did(client: Client) -> None:
+    governance = filtered(plan(carrier="public"), "carrier = 'UA'")
+    govern(client, governance)
+    client.lake.grants.clear()
+    assert govern(client, governance, deploys=False) == ["GrantPermissions"]
+    assert seen(client, "carrier-ua").rules == (Rule(frozenset(COLUMNS), "carrier = 'UA'"),)
+
+
+def test_a_run_that_is_overtaken_takes_back_the_grant_it_made_and_no_other(client: Client) -> None:
+    old = filtered(plan(carrier="public"), "carrier = 'UA'")
+    govern(client, old)
+    client.lake.grants.clear()
+    other = filtered(plan(carrier="public"), "carrier = 'UA'", "carrier-aa")
+
+    def deployed() -> None:
+        Governor(client, ROLES, other, may_loosen=True).govern("gold", DATABASE, "fleet", COLUMNS)
+        client.grant_permissions(
+            Principal={"DataLakePrincipalIdentifier": ROLES + "carrier-ua"},
+            Resource={"DataCellsFilter": {"TableCatalogId": ACCOUNT, "DatabaseName": DATABASE, "TableName": "fleet", "Name": "own"}},
+            Permissions=["SELECT"],
+        )  # fmt: skip
+
+    govern_late(client, old, Deployed(2, then=deployed))
+    assert seen(client, "carrier-ua") == Access(describes=False)
+    assert seen(client, "carrier-aa").rules == (Rule(frozenset(COLUMNS), "carrier = 'UA'"),)
+
+
 def test_a_tag_that_is_not_taken_is_told(client: Client) -> None:
     client.delete_lf_tag(TagKey="lake-dev:classification")
     with pytest.raises(NotGoverned, match=r"lake-dev:classification: Tag or tag value does not exist\."):

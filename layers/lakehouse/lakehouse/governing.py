@@ -78,15 +78,15 @@ class Governor:
                 self._take_back(database, table, tagged, granted, placed=placed)
 
     def _take_back(
-        self, database: str, table: str, tagged: list[str], granted: list[str], *, placed: bool
+        self, database: str, table: str, tagged: list[str], granted: list[tuple[str, str]], *, placed: bool
     ) -> None:
         """Close again: a deployment overtook this run, and may have looked at the table before."""
         if tagged:
             self._change_tags(database, table, tagged, {}, self._column_tags(database, table, tagged))
         if placed:
             self._change_domain(database, table, None, self._domain(database, table))
-        for name in granted:
-            self._grant_to(database, table, name, set())
+        for name, role in granted:
+            self._take_grant(database, table, name, role)
 
     # --- Tags ---------------------------------------------------------------------------------------
 
@@ -187,28 +187,34 @@ class Governor:
 
     # --- Row filters --------------------------------------------------------------------------------
 
-    def _filter_rows(self, database: str, table: str, wanted: list[RowFilter]) -> list[str]:
+    def _filter_rows(self, database: str, table: str, wanted: list[RowFilter]) -> list[tuple[str, str]]:
         """Filters that the plan does not know go with their grants, first of all.
 
-        Returns the filters that were granted.
+        A run grants a filter that is there as the plan says it, too: whoever made it may have died before.
+        Returns the new grants: filter and role.
         """
+        present = self._filters(database, table)
+        for name in present.keys() - {each["name"] for each in wanted} if self.may_loosen else ():
+            self._grant_to(database, table, name, set(), only=True)
+            self.client.delete_data_cells_filter(TableCatalogId=self.account, **_named(database, table, name))
         granted = []
+        for each in wanted:
+            data, name = self._table_data(database, table, each), each["name"]
+            if name not in present:
+                self.client.create_data_cells_filter(TableData=data)
+            elif _differ(present[name], data):
+                if not self.may_loosen:
+                    continue
+                self.client.update_data_cells_filter(TableData=data)
+            roles = {self.roles + each["role"]}
+            new = self._grant_to(database, table, name, roles, only=self.may_loosen)
+            granted += [(name, role) for role in new]
+        return granted
+
+    def _filters(self, database: str, table: str) -> dict[str, Mapping[str, Any]]:
         place = {"CatalogId": self.account, "DatabaseName": database, "Name": table}
         found = self.client.list_data_cells_filter(Table=place).get("DataCellsFilters", [])
-        present = {each["Name"]: each for each in found}
-        for name in present.keys() - {each["name"] for each in wanted} if self.may_loosen else ():
-            self._grant_to(database, table, name, set())
-            self.client.delete_data_cells_filter(TableCatalogId=self.account, **_named(database, table, name))
-        for each in wanted:
-            data = self._table_data(database, table, each)
-            if each["name"] not in present:
-                self.client.create_data_cells_filter(TableData=data)
-            elif self.may_loosen and _differ(present[each["name"]], data):
-                self.client.update_data_cells_filter(TableData=data)
-            if self.may_loosen or each["name"] not in present:
-                self._grant_to(database, table, each["name"], {self.roles + each["role"]})
-                granted.append(each["name"])
-        return granted
+        return {each["Name"]: each for each in found}
 
     def _table_data(self, database: str, table: str, given: RowFilter) -> dict[str, Any]:
         columns = given["columns"]
@@ -220,18 +226,28 @@ class Governor:
             **shown,
         }
 
-    def _grant_to(self, database: str, table: str, name: str, roles: set[str]) -> None:
-        """Let these roles, and nobody else, select what a filter shows."""
-        resource = {
-            "DataCellsFilter": {"TableCatalogId": self.account, **_named(database, table, name)},
-        }
-        answer = self.client.list_permissions(Resource=resource)
-        listed = answer.get("PrincipalResourcePermissions", [])
-        present = {each["Principal"]["DataLakePrincipalIdentifier"] for each in listed}
-        for role in present - roles:
+    def _grant_to(self, database: str, table: str, name: str, roles: set[str], *, only: bool) -> set[str]:
+        """Let these roles, and if ``only`` nobody else, select what a filter shows. Returns who is new."""
+        resource = self._filter(database, table, name)
+        present = self._grantees(resource)
+        for role in present - roles if only else ():
             self.client.revoke_permissions(**_select(role, resource))
         for role in roles - present:
             self.client.grant_permissions(**_select(role, resource))
+        return roles - present
+
+    def _take_grant(self, database: str, table: str, name: str, role: str) -> None:
+        resource = self._filter(database, table, name)
+        if name in self._filters(database, table) and role in self._grantees(resource):
+            self.client.revoke_permissions(**_select(role, resource))
+
+    def _filter(self, database: str, table: str, name: str) -> dict[str, Any]:
+        return {"DataCellsFilter": {"TableCatalogId": self.account, **_named(database, table, name)}}
+
+    def _grantees(self, resource: Mapping[str, Any]) -> set[str]:
+        answer = self.client.list_permissions(Resource=resource)
+        listed = answer.get("PrincipalResourcePermissions", [])
+        return {each["Principal"]["DataLakePrincipalIdentifier"] for each in listed}
 
 
 def _named(database: str, table: str, name: str) -> dict[str, str]:
