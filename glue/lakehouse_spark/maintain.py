@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 RUN_BRANCHES: Final = words.run_branch("")
 """What the name of every run's branch begins with."""
-CARRIED: Final = (words.MARKER_INPUTS, words.MARKER_MODEL_HASH)
-"""What a Gold table says of how it was made stands in the newest commit, or expiry would take it away."""
+CARRIED: Final = (words.MARKER_INPUTS, words.MARKER_MODEL_HASH, words.MARKER_GROUP)
+"""What a table says of how it was made stands in the newest commit, or expiry would take it away."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def oldest_kept(times: Sequence[int], since: int, min_snapshots: int) -> int | N
 
 
 def marker(spark: SparkSession, table: str, run_id: str) -> dict[str, str]:
-    """The summary of maintenance's commits on a table. What a Gold table was made from is carried on."""
+    """The summary of maintenance's commits on a table. What a table was made from is carried on."""
     carried = {key: publish.main_summary(spark, table, key) for key in CARRIED}
     own = {words.MARKER_RUN: run_id, words.MARKER_MAINTENANCE: run_id}
     return own | {key: value for key, value in carried.items() if value is not None}

@@ -25,7 +25,7 @@ from lakehouse_spark.failure import told
 from lakehouse_spark.governed import Governing
 from lakehouse_spark.objects import Objects
 from lakehouse_spark.silver_read import choose, empty_staged, read
-from lakehouse_spark.silver_report import MARKER_GROUP, report
+from lakehouse_spark.silver_report import report
 from lakehouse_spark.silver_run import Job, Meter, Run, columns_of, start
 from lakehouse_spark.silver_winners import Frames, sort_out
 
@@ -134,7 +134,7 @@ def _publish(run: Run, *, with_quarantine: bool) -> words.SilverReport:
     job, spark = run.job, run.spark
     summary = {words.MARKER_RUN: job.run_id, words.MARKER_REPORT: job.report_key}
     if run.group is not None:
-        summary[MARKER_GROUP] = json.dumps(run.group, sort_keys=True)
+        summary[words.MARKER_GROUP] = json.dumps(run.group, sort_keys=True)
     tables = [job.quarantine, job.silver] if with_quarantine else [job.silver]
     with run.meter.timed("publish"):
         changes = {table: publish.branch_changes(spark, table, job.branch) for table in tables}

@@ -19,7 +19,6 @@ from lakehouse_spark.read import Group, groups_of, parquet_fields
 from lakehouse_spark.schema import adds_columns, known_columns, new_columns
 from lakehouse_spark.session import configure
 from lakehouse_spark.silver_files import Tally
-from lakehouse_spark.silver_report import MARKER_GROUP
 from lakehouse_spark.silver_run import Run
 
 
@@ -44,7 +43,7 @@ def choose(run: Run) -> None:
 
 def _choose_group(run: Run) -> None:
     """Snapshot mode: keep the newest complete group."""
-    held = publish.main_summary(run.spark, run.job.silver, MARKER_GROUP) if run.table else None
+    held = publish.main_summary(run.spark, run.job.silver, words.MARKER_GROUP) if run.table else None
     chosen = newest_group(run.files.sources, run.plan, json.loads(held) if held else None)
     run.files.settle(chosen.settled)
     run.group, run.replaces_table = chosen.group, chosen.replaces_table

@@ -9,8 +9,6 @@ from lakehouse import words
 from lakehouse_spark import publish, write
 from lakehouse_spark.silver_run import Run
 
-MARKER_GROUP: Final = "lakehouse.snapshot-group"
-"""Snapshot mode: JSON object ``{"group": ..., "order": ...}`` of the group of files the table holds."""
 NO_SNAPSHOT: Final = -1
 
 

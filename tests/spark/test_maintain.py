@@ -261,6 +261,18 @@ def test_a_month_later_old_snapshots_are_gone_and_the_rows_are_not(files: SparkS
     assert len(list(data.rglob("*.parquet"))) == 1
 
 
+def test_the_group_that_a_snapshot_table_holds_outlives_the_commit_that_brought_it(
+    files: SparkSession, table: str
+) -> None:
+    held = '{"group": "2013-02", "order": "20130201T000000Z"}'
+    put(files, table, 1, 1)
+    publish.load_table(files, table).newAppend().set(words.MARKER_GROUP, held).commit()
+    for _ in range(2):
+        maintained(files, table, datetime.now(UTC) + timedelta(days=30))
+    assert all(words.MARKER_MAINTENANCE in each for each in history(files, table))
+    assert publish.main_summary(files, table, words.MARKER_GROUP) == held
+
+
 def test_inside_the_retention_any_moment_can_be_read(files: SparkSession, table: str) -> None:
     for flight in range(4):
         put(files, table, 1, flight)

@@ -134,6 +134,8 @@ MARKER_REPORT: Final = "lakehouse.report"
 MARKER_INPUTS: Final = "lakehouse.inputs"
 """Gold only: JSON object, input table (``silver.flights``) to the snapshot id it was read at."""
 MARKER_MODEL_HASH: Final = "lakehouse.model-hash"
+MARKER_GROUP: Final = "lakehouse.snapshot-group"
+"""Snapshot mode: JSON object ``{"group": ..., "order": ...}`` of the group of files the table holds."""
 MARKER_MAINTENANCE: Final = "lakehouse.maintenance"
 """The last commit of maintenance: the run id. What was committed before it has been looked at."""
 
