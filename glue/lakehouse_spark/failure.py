@@ -37,12 +37,12 @@ _FORBIDDEN: Final = re.compile(r"(?:Status Code: |\b)403\b.{0,40}Forbidden|Forbi
 
 def failure_of(run_id: str, step: str, error: BaseException) -> words.Failure:
     """The ``failure.json`` of ``error``, which happened in ``step``."""
-    found = found_words(error)
+    not_governed = any(isinstance(each, NotGoverned) for each in _chain(error))
     return {
         "run_id": run_id,
-        "failure_class": "ENVIRONMENT" if found or isinstance(error, NotGoverned) else "FILES",
+        "failure_class": "ENVIRONMENT" if not_governed or found_words(error) else "FILES",
         "error": type(error).__name__,
-        "message": f"{step}: {_safe_text(error, found)}",
+        "message": f"{step}: {safe_text(error)}",
     }
 
 
@@ -65,11 +65,13 @@ def found_words(error: BaseException) -> list[str]:
     return [*found, "AccessDenied"] if _FORBIDDEN.search(text) and "AccessDenied" not in found else found
 
 
-def _safe_text(error: BaseException, found: list[str]) -> str:
+def safe_text(error: BaseException) -> str:
+    """What may be passed on of an error's message."""
     if isinstance(error, JobError | NotGoverned):
         return str(error)
     if isinstance(error, ClientError):
         return f"{error.response['Error']['Code']} in {error.operation_name}"
+    found = found_words(error)
     return f"{type(error).__name__} ({', '.join(found)})" if found else type(error).__name__
 
 
@@ -85,12 +87,17 @@ def without_frames(text: str) -> str:
 
 def _texts(error: BaseException) -> Iterator[str]:
     """What the error and its causes say; a JVM error's text holds those of its own causes."""
-    seen: BaseException | None = error
-    while seen is not None:
+    for seen in _chain(error):
         if isinstance(seen, ClientError):
             yield str(seen.response["Error"]["Code"])
         elif isinstance(seen, BotoCoreError):
             yield type(seen).__name__
         else:
             yield f"{type(seen).__name__} {without_frames(jvm_text(seen))}"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
         seen = seen.__cause__ or seen.__context__

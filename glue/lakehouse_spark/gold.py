@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from py4j.protocol import Py4JJavaError
+from botocore.exceptions import ClientError
 from pyspark.errors import AnalysisException, PySparkException
 
 from lakehouse import words
+from lakehouse.governing import NotGoverned
 from lakehouse_spark import gold_changes, gold_frame, gold_scope, gold_table, publish
 from lakehouse_spark.errors import JobError, ModelBroken, RefreshFailed
-from lakehouse_spark.failure import found_words, told
+from lakehouse_spark.failure import found_words, is_environment, safe_text, told
 from lakehouse_spark.governed import NOT_GOVERNED, Governing, governed
 
 if TYPE_CHECKING:
@@ -103,8 +104,11 @@ class Log:
     save: Callable[[GoldReport], None]
     outcomes: dict[str, TableOutcome]
     skipped: set[str] = field(default_factory=set)
+    published: set[str] = field(default_factory=set)
     waiting: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    environment: Exception | None = None
+    """An error of a model that is the environment's fault, and makes the run's failure that as well."""
     seconds: dict[str, float] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -122,11 +126,14 @@ class Log:
             if reason is not None:
                 self.waiting[model] = reason
 
-    def fail(self, model: str, reason: str) -> None:
-        """A model failed, and was not published."""
+    def fail(self, model: str, error: Exception) -> None:
+        """A model failed. It stays among those that were made only if it was published before."""
         with self.lock:
-            self.outcomes.pop(model, None)
-            self.failed[model] = reason
+            if model not in self.published:
+                self.outcomes.pop(model, None)
+            self.failed[model] = describe(error)
+            if is_environment(error):
+                self.environment = error
 
     def report(self) -> GoldReport:
         """The report as things stand, in the run's order."""
@@ -174,9 +181,8 @@ class Refresh:
         self.log.seconds["total"] = round(time.monotonic() - started, 3)
         self.log.save(self.log.report())
         if self.log.failed:
-            raise RefreshFailed(
-                "; ".join(f"{model}: {why}" for model, why in sorted(self.log.failed.items()))
-            )
+            reasons = (f"{model}: {why}" for model, why in sorted(self.log.failed.items()))
+            raise RefreshFailed("; ".join(reasons)) from self.log.environment
         return self.log.report()
 
     def _take_turns(self, plans: list[ModelPlan]) -> None:
@@ -217,8 +223,8 @@ class Refresh:
             self._model(plan)
         except Waiting as reason:
             self.log.skip(model, str(reason))
-        except (JobError, PySparkException, Py4JJavaError) as error:
-            self.log.fail(model, describe(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run fails by it and names the model
+            self.log.fail(model, error)
         self.log.seconds[model] = round(time.monotonic() - started, 3)
 
     def _await_inputs(self, plan: ModelPlan) -> None:
@@ -315,6 +321,7 @@ class Refresh:
         """A new table appears with its rows in it: creating it is publishing it. It is born closed."""
         self.log.announce(outcome)
         gold_table.create(frame, table, plan, self._location(plan), self._summary(outcome))
+        self.log.published.add(plan["model"])
         self._govern(plan)
         self._count(outcome, table, int(gold_table.head(self.spark, table) or 0))
 
@@ -337,6 +344,7 @@ class Refresh:
         self._count(outcome, table, publish.branch_head(self.spark, table, branch))
         self.log.announce(outcome)
         publish.publish(self.spark, table, branch)
+        self.log.published.add(plan["model"])
         gold_table.purge_former_place(self.spark, table)
 
     def _location(self, plan: ModelPlan) -> str | None:
@@ -406,8 +414,8 @@ def describe(error: Exception) -> str:
     Our own sentences, and Spark's when it did not like the SQL (no row was read then); else the error's name
     and what of a fixed list of words it says.
     """
-    if isinstance(error, JobError):
-        return str(error)
+    if isinstance(error, JobError | NotGoverned | ClientError):
+        return safe_text(error)
     text = str(error)
     for sentence in _OUR_SENTENCES:
         if sentence in text:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from botocore.exceptions import ClientError
 from pyspark.sql import SparkSession
 
+from lakehouse.governing import NotGoverned
 from lakehouse.words import GovernancePlan, TableAccess
 from lakehouse_spark import gold_frame, gold_table, publish
 from lakehouse_spark.errors import JobFailed, RefreshFailed
+from lakehouse_spark.failure import failure_of
 from lakehouse_spark.governed import Governed
 from tests.spark import gold_lake
 from tests.spark.gold_lake import (
@@ -176,6 +179,44 @@ def test_a_denied_permission_is_the_environments_fault(lake: SparkSession) -> No
     assert operations.objects["runs/failure.json"]["failure_class"] == "ENVIRONMENT"
 
 
+class Refusing:
+    """Lake Formation's place in a run; ``error`` is what it answers."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def govern(self, *_about: object) -> None:
+        raise self.error
+
+
+THROTTLED = ClientError({"Error": {"Code": "ThrottledException", "Message": "CANARY"}}, "GetResourceLFTags")
+UNKNOWN = ClientError({"Error": {"Code": "EntityNotFoundException", "Message": "CANARY"}}, "GrantPermissions")
+
+
+@pytest.mark.parametrize(
+    ("error", "failure_class", "why"),
+    [
+        (NotGoverned("lake-dev:domain: not taken"), "ENVIRONMENT", "lake-dev:domain: not taken"),
+        (THROTTLED, "ENVIRONMENT", "ThrottledException in GetResourceLFTags"),
+        (UNKNOWN, "FILES", "EntityNotFoundException in GrantPermissions"),
+        (ValueError("CANARY"), "FILES", "ValueError"),
+    ],
+)
+def test_whatever_a_model_dies_of_it_is_named_and_the_others_are_made(
+    lake: SparkSession, error: Exception, failure_class: str, why: str
+) -> None:
+    land(lake)
+    run = Run(lake, "refresh-1")
+    run.refresh.governed = Governed(None, Refusing(error))  # type: ignore[arg-type] # a duck
+    with pytest.raises(RefreshFailed) as failed:
+        run(DAILY_PLAN, MONTHLY_PLAN)
+    assert run.saved[-1]["failed"] == {"daily": why, "monthly": "it reads gold.daily, which failed"}
+    failure = failure_of("refresh-1", "refresh", failed.value)
+    assert failure["failure_class"] == failure_class
+    assert "CANARY" not in str(failure) + str(run.saved)
+    assert [each["table"] for each in run.saved[-1]["models"]] == ["daily"]  # it was made before
+
+
 def test_a_column_that_has_not_landed_is_waited_for(lake: SparkSession) -> None:
     land(lake)
     eager = plan(
@@ -247,7 +288,7 @@ def test_a_move_that_died_before_the_old_place_was_emptied_is_done_again(
     land(lake)
     governed_run(lake, "refresh-1", closed=False)(DAILY_PLAN)
     monkeypatch.setattr(gold_table, "delete_folder", die)
-    with pytest.raises(InterruptedError):
+    with pytest.raises(RefreshFailed, match="daily: InterruptedError"):
         governed_run(lake, "refresh-2", closed=True)(DAILY_PLAN)
     monkeypatch.setattr(gold_table, "delete_folder", lambda table, folder: deleted.append(folder))
     governed_run(lake, "refresh-3", closed=True)(DAILY_PLAN)
