@@ -48,8 +48,10 @@ def promote(
     meter = Meter()
     try:
         run = start(spark, job, bronze, operations, meter, governing)
-        done = _promote(run)
-        empty_staged(run)
+        try:
+            done = _promote(run)
+        finally:
+            empty_staged(run)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is written down, and raised without its values
         raise told(operations, job.report_key, job.run_id, meter.step, error) from None
     finally:

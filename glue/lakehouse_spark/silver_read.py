@@ -30,7 +30,7 @@ def choose(run: Run) -> None:
         files.settle(gone)
     configure(run.spark, files.text_bytes)
     with run.meter.timed("preflight"):
-        prefix = f"{run.job.folder}staged/"
+        prefix = words.staged_prefix(run.job.run_id)
         run.staged, damaged = stage_zstd(run.spark, run.operations, files.sources, prefix)
         files.settle(damaged)
         files.sources, refused = readable_files(
@@ -50,8 +50,8 @@ def _choose_group(run: Run) -> None:
 
 
 def empty_staged(run: Run) -> None:
-    """Leave nothing but names of the decompressed copies: the bucket's rule for old versions does the
-    rest.
+    """Leave nothing but names of the decompressed copies: the bucket's rule for what is staged does the
+    rest, also where a run was killed before it came here.
     """
     for operations, key, _ in run.staged.values():
         operations.put_json(key, None)

@@ -46,11 +46,6 @@ class Job:
         """The run's branch, in both tables."""
         return words.run_branch(self.run_id)
 
-    @property
-    def folder(self) -> str:
-        """The key under which the run's documents lie in the operations bucket, with its slash."""
-        return self.report_key.rpartition("/")[0] + "/"
-
 
 @dataclass
 class Meter:

@@ -121,7 +121,9 @@ def test_what_is_kept_there_is_kept_as_long_as_here() -> None:
         kept = []
         for name in (f"{layer}Bucket", f"{layer}ReplicaBucket"):
             rules = resource(name).properties["LifecycleConfiguration"]["Rules"]
-            kept += [r["NoncurrentVersionExpiration"] for r in rules if "NoncurrentVersionExpiration" in r]
+            kept.append(
+                [r["NoncurrentVersionExpiration"] for r in rules if "NoncurrentVersionExpiration" in r]
+            )
         assert kept[0] == kept[1], layer
 
 

@@ -249,10 +249,24 @@ def test_what_is_kept_for_good_moves_where_it_costs_less_once_it_is_hardly_read(
     assert {"Bronze", "Silver", "Gold"} <= moving
 
 
+STAGED = "runs/staged/"
+
+
+def test_decompressed_copies_of_raw_files_expire_after_a_day() -> None:
+    found = [bucket for bucket in BUCKETS if bucket.name in {"OperationsBucket", "OperationsReplicaBucket"}]
+    assert len(found) == 2
+    for bucket in found:
+        rules = bucket.properties["LifecycleConfiguration"]["Rules"]
+        [staged] = [rule for rule in rules if rule.get("Prefix") == STAGED]
+        assert staged["Status"] == "Enabled"
+        assert staged["ExpirationInDays"] == 1
+        assert staged["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+
+
 def test_data_never_expires_and_results_and_logs_do() -> None:
     for bucket in BUCKETS:
         rules = bucket.properties["LifecycleConfiguration"]["Rules"]
-        expiring = [rule for rule in rules if "ExpirationInDays" in rule]
+        expiring = [rule for rule in rules if "ExpirationInDays" in rule and rule.get("Prefix") != STAGED]
         passing = bucket.name in {"ResultsBucket", "AuditBucket"} or is_of_logs(bucket)
         assert bool(expiring) == passing, bucket
         # Otherwise what expires stays, unseen, for ever.

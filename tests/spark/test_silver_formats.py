@@ -8,15 +8,18 @@ import io
 import json
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from pyspark.sql import DataFrame
 
 from lakehouse import words
-from lakehouse_spark import preflight
+from lakehouse_spark import preflight, silver, silver_read
+from lakehouse_spark.errors import JobFailed
+from lakehouse_spark.silver_run import Run
 from tests.spark.lake import Lake, column, outcomes, plan, rule
 
 PAIR = [column("id", "int", required=True), column("name")]
@@ -85,6 +88,30 @@ def test_13_compressed_files(make: MakeLake) -> None:
         ("REJECTED", "the content is not bzip2, or damaged"),
         ("REJECTED", "the content is gzip, which neither the file's ending nor the contract says"),
     ]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_no_decompressed_copy_outlives_its_run(
+    make: MakeLake, monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    lake = make(plan("packed", PAIR))
+    lake.put("a.csv.zst", zstandard.compress(TEXT.encode()))
+    job = lake.job(lake.pending)
+    written: list[str] = []
+
+    def read(run: Run) -> DataFrame | None:
+        written.append((lake.operations.root / copy).read_text())
+        return silver_read.read(run) if not dies else cast("None", 1 // 0)
+
+    copy = f"runs/staged/{job.run_id}/0"
+    monkeypatch.setattr(silver, "read", read)
+    if dies:
+        with pytest.raises(JobFailed, match="ZeroDivisionError"):
+            lake.run(job)
+    else:
+        lake.run(job)
+    assert written == [TEXT]
+    assert lake.operations.get_json(copy) is None
 
 
 def test_a_dialect_of_csv(make: MakeLake) -> None:

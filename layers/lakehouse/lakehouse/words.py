@@ -150,6 +150,13 @@ def run_prefix(writer: str, run_id: str) -> str:
     return f"runs/{writer.replace(':', '/')}/{run_id}/"
 
 
+def staged_prefix(run_id: str) -> str:
+    """Where a run keeps decompressed copies of files. The bucket's lifecycle knows the beginning: whatever
+    lies there expires after a day.
+    """
+    return f"runs/staged/{run_id}/"
+
+
 MANIFEST_FILE: Final = "manifest.json"
 PLAN_FILE: Final = "plan.json"
 REPORT_FILE: Final = "report.json"
