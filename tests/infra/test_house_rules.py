@@ -145,10 +145,10 @@ def test_no_wildcard_action_is_allowed_outside_the_keys_own_policy() -> None:
 
 def test_a_wildcard_resource_has_its_reason_written_above_it() -> None:
     places = list(wildcard_resources())
-    # Metrics of four jobs, log delivery of three machines, five statements of the key's policy, two of Lake
+    # Metrics of four jobs, log delivery of three machines, five statements of the key's policy, three of Lake
     # Formation; of the network its endpoints of metrics and grants, descriptions for functions and jobs, and a denial; of replication a key and a template that are
     # not there yet, and two statements of the replica key's policy.
-    assert len(places) == 14 + 5 + 4
+    assert len(places) == 15 + 5 + 4
     for path, line in places:
         before = (ROOT / path).read_text().splitlines()[line - 1].strip()
         assert before.startswith("#"), f"{path}:{line + 1} has no reason"

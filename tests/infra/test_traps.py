@@ -370,11 +370,12 @@ def test_the_key_can_be_replicated_rotates_and_lets_iam_decide() -> None:
 
 def test_every_role_but_none_other_may_use_the_key() -> None:
     # CloudWatch Logs encrypts what the flow log sends; those of replication come before the policy, and S3's names its
-    # keys itself. A schedule only starts what it is for.
+    # keys itself, as assets does, which only writes. A schedule only starts what it is for.
     without = {"FlowLogRole", "ReplicationRole", "ReplicaAdministrationRole", "ReplicaExecutionRole"}
-    without |= {"ScheduledIntakeScheduleRole"}
+    without |= {"ScheduledIntakeScheduleRole", "AssetsFunctionRole"}
     for role in resources("AWS::IAM::Role"):
-        has = {"Ref": "KeyUsePolicy"} in role.properties.get("ManagedPolicyArns", [])
+        attached = role.properties.get("ManagedPolicyArns", [])
+        has = {"Ref": "KeyUsePolicy"} in attached or {"Ref": "KeyReadPolicy"} in attached
         if role.template != "infrastructure/governance.yaml":  # those read, and never encrypt
             assert has == (role.name not in without), role
 
