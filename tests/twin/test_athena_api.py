@@ -258,21 +258,26 @@ def test_an_answer_is_reused_where_that_is_asked_for(account: Account) -> None:
 ASK = (["athena:StartQueryExecution", "athena:GetQueryExecution"], ["*"])
 GET_TABLE = (["glue:GetTable"], ["*"])
 READ = (["s3:ListBucket", "s3:GetObject"], [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"])
+FIND = (["s3:GetBucketLocation"], [f"arn:aws:s3:::{RESULTS}"])
 WRITE = (["s3:PutObject"], [f"arn:aws:s3:::{RESULTS}/*"])
 
 
 @pytest.mark.parametrize(
     ("name", "statements", "message"),
     [
-        ("no-table", (ASK, READ, WRITE), "PERMISSION_DENIED: Insufficient permissions to execute the query."),
+        (
+            "no-table",
+            (ASK, READ, FIND, WRITE),
+            "PERMISSION_DENIED: Insufficient permissions to execute the query.",
+        ),
         (
             "no-files",
-            (ASK, GET_TABLE, WRITE),
+            (ASK, GET_TABLE, FIND, WRITE),
             "PERMISSION_DENIED: Access denied when reading s3://athena-tests",
         ),
         (
             "no-results",
-            (ASK, GET_TABLE, READ),
+            (ASK, GET_TABLE, FIND, READ),
             "PERMISSION_DENIED: Access denied when writing output to url: s3://",
         ),
     ],
@@ -285,5 +290,23 @@ def test_a_query_has_only_its_callers_permissions(
 
 
 def test_a_caller_with_just_what_it_takes_gets_an_answer(account: Account) -> None:
-    user = account.make_user("athena-tests-all", ASK, GET_TABLE, READ, WRITE)
+    user = account.make_user("athena-tests-all", ASK, GET_TABLE, READ, FIND, WRITE)
     assert execute(user, "SELECT count(*) FROM trips")["Status"]["State"] == "SUCCEEDED"
+
+
+def test_a_caller_who_may_not_look_where_the_results_go_cannot_ask(account: Account) -> None:
+    """https://docs.aws.amazon.com/athena/latest/ug/s3-permissions.html"""
+    user = account.make_user("athena-tests-nowhere", ASK, GET_TABLE, READ, WRITE)
+    with pytest.raises(ClientError, match=f"Unable to verify/create output bucket {RESULTS}"):
+        execute(user, "SELECT count(*) FROM trips")
+
+
+def test_results_are_read_as_the_caller(account: Account) -> None:
+    """https://docs.aws.amazon.com/athena/latest/APIReference/API_GetQueryResults.html"""
+    done = execute(account, "SELECT count(*) FROM trips")["QueryExecutionId"]
+    ask = (["athena:GetQueryResults"], ["*"])
+    blind = account.make_user("athena-tests-blind", ask)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        blind.client("athena").get_query_results(QueryExecutionId=done)
+    seeing = account.make_user("athena-tests-seeing", ask, (["s3:GetObject"], [f"arn:aws:s3:::{RESULTS}/*"]))
+    assert seeing.client("athena").get_query_results(QueryExecutionId=done)["ResultSet"]["Rows"]

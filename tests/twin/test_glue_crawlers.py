@@ -160,6 +160,21 @@ def test_a_crawler_has_only_its_roles_permissions(account: Account) -> None:
     assert "Access denied when reading" in last["ErrorMessage"]
 
 
+def test_who_changes_a_crawler_passes_its_role_on(account: Account) -> None:
+    """Service Authorization Reference, AWS Glue: UpdateCrawler depends on iam:PassRole."""
+    role = account.make_glue_role("crawler-passed", (["s3:GetObject"], ["*"]))
+    targets = {"S3Targets": [{"Path": f"s3://{BUCKET}/passed/"}]}
+    account.client("glue").create_crawler(Name="passed", Role=role, DatabaseName=DATABASE, Targets=targets)
+    change = (["glue:UpdateCrawler"], ["*"])
+    without = account.make_user("crawler-changer", change).client("glue")
+    with pytest.raises(ClientError, match="iam:PassRole"):
+        without.update_crawler(Name="passed", Targets=targets)
+    passing = (["iam:PassRole"], [role])
+    account.make_user("crawler-passer", change, passing).client("glue").update_crawler(
+        Name="passed", Targets=targets
+    )
+
+
 def test_one_crawl_at_a_time(account: Account) -> None:
     glue = account.client("glue")
     for number in range(20):

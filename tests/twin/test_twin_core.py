@@ -17,6 +17,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.twin.account import Account
 from tests.twin.conftest import ROOT, STATE_DIR
 from twin.deploy import Target, deploy_stack, failures, stack_outputs
 from twin.errors import DeployError
@@ -356,6 +357,47 @@ def test_who_writes_to_an_encrypted_bucket_needs_its_key(target: Target) -> None
         UserName="writer", PolicyName="w", PolicyDocument=json.dumps({"Statement": [statement, use]})
     )
     writer.put_object(Bucket="tiny-secret", Key="a", Body=b"x")
+
+
+def test_who_uses_items_of_an_encrypted_table_needs_its_key(target: Target) -> None:
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+    account = Account.administrator(dict(target.endpoint))
+    key = target.client("kms").create_key()["KeyMetadata"]["Arn"]
+    name = {"AttributeName": "pk"}
+    target.client("dynamodb").create_table(
+        TableName="tiny-secret",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{**name, "AttributeType": "S"}],
+        KeySchema=[{**name, "KeyType": "HASH"}],
+        SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key},
+    )
+    arn = f"arn:aws:dynamodb:us-east-1:{target.endpoint['account']}:table/tiny-secret"
+    use = (["dynamodb:GetItem"], [arn])
+    item = {"TableName": "tiny-secret", "Key": {"pk": {"S": "a"}}}
+    with pytest.raises(ClientError, match="kms:Decrypt"):
+        account.make_user("reader-without-key", use).client("dynamodb").get_item(**item)
+    opening = (["kms:Decrypt"], [key])
+    assert "Item" not in account.make_user("reader-with-key", use, opening).client("dynamodb").get_item(
+        **item
+    )
+
+
+def test_a_missing_key_is_told_to_who_may_list(target: Target) -> None:
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html, "Permissions"
+    account = Account.administrator(dict(target.endpoint))
+    account.make_bucket("tiny-missing")
+    read = (["s3:GetObject"], ["arn:aws:s3:::tiny-missing/*"])
+    blind = account.make_user("reader-who-may-not-list", read).client("s3")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        blind.get_object(Bucket="tiny-missing", Key="a")
+    with pytest.raises(ClientError, match="403"):
+        blind.head_object(Bucket="tiny-missing", Key="a")
+    listing = (["s3:ListBucket"], ["arn:aws:s3:::tiny-missing"])
+    seeing = account.make_user("reader-who-may-list", read, listing).client("s3")
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        seeing.get_object(Bucket="tiny-missing", Key="a")
+    with pytest.raises(ClientError, match="404"):
+        seeing.head_object(Bucket="tiny-missing", Key="a")
 
 
 # --- Deployments: these change the application, in this order -------------------------------------------

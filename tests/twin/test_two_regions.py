@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,22 +107,64 @@ def test_an_object_is_copied_to_the_second_region_and_encrypted_there(prod: Prod
         there.get_object(Bucket=prod.copy_of("Bronze"), Key=IGNORED)
 
 
-def test_nothing_is_copied_when_the_role_may_not(prod: Prod) -> None:
+@contextmanager
+def copying_without(prod: Prod, action: str) -> Iterator[None]:
+    """While it lasts, the role that copies is not allowed one action."""
     iam, bucket = prod.client("iam"), prod.outputs["SilverBucketName"]
-    s3 = prod.client("s3")
-    role = s3.get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]["Role"].rpartition("/")[2]
+    rules = prod.client("s3").get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]
+    role = rules["Role"].rpartition("/")[2]
     policy = iam.get_role_policy(RoleName=role, PolicyName="replicate")["PolicyDocument"]
-    without = [s for s in policy["Statement"] if s["Sid"] != "CloseReplicas"]
+    denied = {"Sid": "Denied", "Effect": "Deny", "Action": action, "Resource": "*"}
+    less = {**policy, "Statement": [*policy["Statement"], denied]}
     put: Callable[..., Any] = iam.put_role_policy
+    put(RoleName=role, PolicyName="replicate", PolicyDocument=json.dumps(less))
     try:
-        put(
-            RoleName=role, PolicyName="replicate", PolicyDocument=json.dumps({**policy, "Statement": without})
-        )
-        s3.put_object(Bucket=bucket, Key="kept/here", Body=b"x")
-        assert s3.head_object(Bucket=bucket, Key="kept/here")["ReplicationStatus"] == "FAILED"
+        yield
     finally:
         put(RoleName=role, PolicyName="replicate", PolicyDocument=json.dumps(policy))
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "kms:Encrypt",
+        "kms:Decrypt",
+        "s3:GetReplicationConfiguration",
+        "s3:GetObjectVersionForReplication",
+        "s3:GetObjectVersionAcl",
+        "s3:ReplicateObject",
+    ],
+)
+def test_nothing_is_copied_when_the_role_may_not(prod: Prod, action: str) -> None:
+    s3, bucket = prod.client("s3"), prod.outputs["SilverBucketName"]
+    with copying_without(prod, action):
+        s3.put_object(Bucket=bucket, Key="kept/here", Body=b"x")
+        assert s3.head_object(Bucket=bucket, Key="kept/here")["ReplicationStatus"] == "FAILED"
     s3.delete_object(Bucket=bucket, Key="kept/here")
+
+
+def test_tags_are_copied_by_who_may_read_them(prod: Prod) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html"""
+    here, there, bucket = prod.client("s3"), prod.there("s3"), prod.outputs["SilverBucketName"]
+
+    def copied_tags(key: str) -> dict[str, str]:
+        here.put_object(Bucket=bucket, Key=key, Body=b"x", Tagging="owner=me")
+        found = there.get_object_tagging(Bucket=prod.copy_of("Silver"), Key=key)["TagSet"]
+        here.delete_object(Bucket=bucket, Key=key)
+        return {tag["Key"]: tag["Value"] for tag in found}
+
+    assert copied_tags("kept/tagged") == {"owner": "me"}
+    with copying_without(prod, "s3:GetObjectVersionTagging"):
+        assert copied_tags("kept/untagged") == {}
+
+
+@pytest.mark.parametrize("action", ["s3:ListBucket", "s3:ReplicateDelete"])
+def test_a_deletion_is_not_copied_when_the_role_may_not(prod: Prod, action: str) -> None:
+    here, there, bucket = prod.client("s3"), prod.there("s3"), prod.outputs["SilverBucketName"]
+    here.put_object(Bucket=bucket, Key="kept/there", Body=b"x")
+    with copying_without(prod, action):
+        here.delete_object(Bucket=bucket, Key="kept/there")
+    assert there.get_object(Bucket=prod.copy_of("Silver"), Key="kept/there")["Body"].read() == b"x"
 
 
 def test_the_ledger_is_in_both_regions(prod: Prod) -> None:

@@ -43,7 +43,7 @@ class Queries:
 
     def install(self, app: Any) -> None:
         """Hook the handler and the functions that execute."""
-        hooks.require(iam_evaluator, "resolve_credential")
+        hooks.require(iam_evaluator, "resolve_credential", "enforce")
         hooks.require(router, "extract_access_key_id")
         hooks.require(emulated, "_executions", "_workgroups", "_ensure_default_workgroup")
         hooks.replace(emulated, "_execute_query", lambda _: self._execute)
@@ -55,11 +55,16 @@ class Queries:
         async def handler(
             method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
         ) -> Answer:
-            if headers.get("x-amz-target", "").endswith(".StartQueryExecution"):
-                try:
+            action = headers.get("x-amz-target", "").rpartition(".")[2]
+            try:
+                if action == "GetQueryResults":
+                    _require_results(self._context, headers, json.loads(body))
+                if action == "StartQueryExecution":
                     request = _checked(json.loads(body))
-                except ApiError as error:
-                    return error_answer(error)
+                    _require_bucket(self._context, headers, request)
+            except ApiError as error:
+                return error_answer(error)
+            if action == "StartQueryExecution":
                 # The emulator starts a task for the query, and the task sees what is set here.
                 _caller.set(_caller_of(self._context, headers))
                 _parameters.set(request.pop("ExecutionParameters", []))
@@ -77,7 +82,10 @@ class Queries:
     def _run(self, execution: JsonObject, query: str, database: str) -> None:
         status, begun = execution["Status"], time.time()
         _name_result_file(execution)
-        status["State"] = "RUNNING"
+        with self._lock:
+            if status["State"] == CANCELLED:
+                return
+            status["State"] = "RUNNING"
         try:
             self._answer(execution, query, database, _caller.get())
             _finish(status, "SUCCEEDED")
@@ -128,12 +136,15 @@ class Queries:
     def _remember(self, execution: JsonObject) -> Callable[[duckdb.DuckDBPyConnection], None]:
         def remember(connection: duckdb.DuckDBPyConnection) -> None:
             self._connections[execution["QueryExecutionId"]] = connection
+            if execution["Status"]["State"] == CANCELLED:  # before there was a connection to interrupt
+                raise QueryError(CANCELLED, "Query was cancelled by user")
 
         return remember
 
     def _stopping(self, original: Callable[[JsonObject], Any]) -> Callable[[JsonObject], Any]:
         def stop(request: JsonObject) -> Any:
-            answer = original(request)
+            with self._lock:
+                answer = original(request)
             if connection := self._connections.get(request["QueryExecutionId"]):
                 connection.interrupt()
             return answer
@@ -186,6 +197,29 @@ def _checked(request: JsonObject) -> JsonObject:
         except QueryError as error:
             raise ApiError("InvalidRequestException", str(error).partition(": ")[2]) from error
     return {**request, "WorkGroup": name, "ResultConfiguration": results}
+
+
+def _require_bucket(context: Context, headers: dict[str, str], request: JsonObject) -> None:
+    """Athena looks where the bucket of the results is, as the caller, before it takes a query.
+
+    Source: Athena user guide, "Access to Amazon S3 from Athena".
+    """
+    bucket, _ = split_url(request["ResultConfiguration"].get("OutputLocation", ""))
+    if bucket and not _may(context, headers, "s3:GetBucketLocation", f"arn:aws:s3:::{bucket}"):
+        raise ApiError("InvalidRequestException", f"Unable to verify/create output bucket {bucket}")
+
+
+def _require_results(context: Context, headers: dict[str, str], request: JsonObject) -> None:
+    """Athena reads the results as the caller. Source: API reference, GetQueryResults."""
+    execution = emulated._executions.get(request.get("QueryExecutionId", ""), {})
+    bucket, key = split_url(execution.get("ResultConfiguration", {}).get("OutputLocation", ""))
+    if bucket and not _may(context, headers, "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"):
+        raise ApiError("AccessDeniedException", f"The caller may not read the results in s3://{bucket}/{key}")
+
+
+def _may(context: Context, headers: dict[str, str], action: str, resource: str) -> bool:
+    key_id = router.extract_access_key_id(headers)
+    return iam_evaluator.enforce(key_id, action, "s3", context.region, resource) is None
 
 
 def _name_result_file(execution: JsonObject) -> None:

@@ -19,6 +19,7 @@ from twin.glue.jobs import JobRunner
 from twin.glue.machine import prepare
 from twin.glue.workers import WorkerPool
 from twin.glue.workflows import WorkflowRunner, provision
+from twin.iam import passing
 
 RESERVE_VARIABLE: Final = "TWIN_JVM_RESERVE"
 """How many warm JVMs to keep (default 2; 0: every job starts its own)."""
@@ -61,6 +62,7 @@ def install(app: ModuleType, context: Context) -> None:
         "ResetJobBookmark": bookmarks.reset_job_bookmark,
     }
     app.SERVICE_HANDLERS["glue"] = handle_with(actions, otherwise=app.SERVICE_HANDLERS["glue"])
+    passing.install(app, context)
     hooks.require(emulated, "_jobs")
     hooks.replace(emulated, "_create_job", lambda original: _keeping_fields(original, _created_fields))
     hooks.replace(emulated, "_update_job", lambda original: _keeping_fields(original, _updated_fields))

@@ -3,11 +3,14 @@
 ministack stores which key a bucket or topic names and encrypts nothing. The permission, by IAM and by the
 key's policy, is what a template gets wrong, so the permission is what is checked. The actions are from
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html and
-https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html. DynamoDB opens a table key for each caller,
+and keeps it for minutes, which the twin does not:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import Any
@@ -23,18 +26,29 @@ WRITE_PART = (*WRITE, *READ)
 KEY_HEADER = "x-amz-server-side-encryption-aws-kms-key-id"
 SUBRESOURCES = {"acl", "tagging", "retention", "legal-hold", "attributes", "torrent", "restore", "select"}
 FORBIDDEN = 403
+REFUSALS = {"s3": "AccessDenied", "sns": "KMSAccessDenied", "dynamodb": "AccessDeniedException"}
+"""What each service calls it when the key is refused."""
+ITEM_ACTIONS = {
+    *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"),
+    *("BatchGetItem", "BatchWriteItem", "TransactGetItems", "TransactWriteItems"),
+}
 
 
 def install(app: ModuleType, context: Context) -> None:
-    """Put a check before the S3 and SNS handlers."""
-    from ministack.core import iam_evaluator
-    from ministack.services import s3, sns
+    """Put a check before the handlers of S3, SNS and DynamoDB."""
+    from ministack.core import iam_evaluator, responses
+    from ministack.services import dynamodb, s3, sns
 
     hooks.require(iam_evaluator, "enforce")
     hooks.require(s3, "_bucket_default_sse_headers", "_error")
     hooks.require(sns, "_topics", "_error")
     app.SERVICE_HANDLERS["s3"] = _guarded(context, app.SERVICE_HANDLERS["s3"], _s3_use, s3._error)
     app.SERVICE_HANDLERS["sns"] = _guarded(context, app.SERVICE_HANDLERS["sns"], _sns_use, sns._error)
+    hooks.require(responses, "error_response_json")
+    hooks.require(dynamodb, "_tables")
+    app.SERVICE_HANDLERS["dynamodb"] = _guarded(
+        context, app.SERVICE_HANDLERS["dynamodb"], _dynamodb_use, responses.error_response_json
+    )
 
 
 def _guarded(
@@ -49,7 +63,7 @@ def _guarded(
             for action in actions:
                 if _denied(context, headers, query, action, key_arn, via, encryption_context):
                     message = f"The caller is not authorized to perform: {action} on resource: {key_arn}"
-                    return error("AccessDenied" if via == "s3" else "KMSAccessDenied", message, FORBIDDEN)
+                    return error(REFUSALS[via], message, FORBIDDEN)
         return await handler(method, path, headers, body, query)
 
     return wrapped
@@ -116,3 +130,26 @@ def _sns_use(_method: str, _path: str, _headers: dict[str, str], body: bytes, _q
     if not key or key.startswith("alias/aws/"):
         return None
     return key, WRITE_PART, "sns", {"aws:sns:topicArn": arn}
+
+
+def _dynamodb_use(
+    _method: str, _path: str, headers: dict[str, str], body: bytes, _query: dict[str, Any]
+) -> Any:
+    """Which key a call on items needs, or ``None``. Of several tables the first that has one."""
+    from ministack.services import dynamodb
+
+    if headers.get("x-amz-target", "").rpartition(".")[2] not in ITEM_ACTIONS:
+        return None
+    for name in _tables_of(json.loads(body or b"{}")):
+        table = dynamodb._tables.get(name.rpartition("/")[2]) or {}
+        key = (table.get("SSEDescription") or {}).get("KMSMasterKeyArn")
+        if key:
+            return key, READ, "dynamodb", {"aws:dynamodb:tableName": name.rpartition("/")[2]}
+    return None
+
+
+def _tables_of(request: dict[str, Any]) -> list[str]:
+    """Every table that a call on items names."""
+    parts = [part for item in request.get("TransactItems", []) for part in item.values()]
+    named = [each["TableName"] for each in (request, *parts) if "TableName" in each]
+    return sorted({*named, *request.get("RequestItems", {})})

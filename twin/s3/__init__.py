@@ -1,4 +1,4 @@
-"""S3: events name the version, policies see the key that a write asks for, replication asks its role."""
+"""S3: what events and policies name, whom replication and the look for a missing key ask."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from twin import hooks
 from twin.context import Context
-from twin.s3 import replication
+from twin.s3 import missing, replication
 
 VERSION_ID: contextvars.ContextVar[str | None] = contextvars.ContextVar("event_version_id", default=None)
 """The version whose event the current thread sends."""
@@ -20,7 +20,7 @@ KEY_HEADERS = (
 )
 
 
-def install(_app: ModuleType, context: Context) -> None:
+def install(app: ModuleType, context: Context) -> None:
     """Carry the version id, which ministack knows while it makes an event, into EventBridge's form of it."""
     from ministack.core import iam_actions
     from ministack.services import eventbridge, s3
@@ -30,6 +30,7 @@ def install(_app: ModuleType, context: Context) -> None:
     hooks.require(s3, "_multipart_uploads")
     hooks.replace(iam_actions, "s3_service_context", _with_keys)
     replication.install(s3, context)
+    missing.install(app, s3, context)
 
 
 def _with_keys(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

@@ -1,7 +1,9 @@
 """Replication: as the rule's role, and under the rule's key.
 
 ministack copies an object as it is, whatever the role may and the rule says of encryption. The permissions:
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html and
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-config-for-kms-objects.html (a bucket key
+at the destination is opened before it is used, hence ``kms:Decrypt`` there too).
 """
 
 from __future__ import annotations
@@ -27,9 +29,14 @@ def install(s3: ModuleType, context: Context) -> None:
     from ministack.core import iam_evaluator
 
     hooks.require(iam_evaluator, "EvalContext", "evaluate", "_gather_role_policies")
-    hooks.require(s3, "_replication_rule_for", "_stored_sse_headers")
+    hooks.require(s3, "_replication_rule_for", "_stored_sse_headers", "_bucket_replication")
     hooks.replace(
         s3, "_maybe_replicate", lambda original: functools.partial(_replicate, s3, context, original)
+    )
+    hooks.replace(
+        s3,
+        "_maybe_replicate_delete_marker",
+        lambda original: functools.partial(_replicate_delete_marker, s3, context, original),
     )
 
 
@@ -60,7 +67,29 @@ def _replicate(
         own = {**stored.get("preserved_headers", {}), ALGORITHM: "aws:kms", KEY: replica_key}
         copied["preserved_headers"] = own
     original(bucket, key, copied, data, tags)
+    if tags and not _may(context, role, iter([_of_tags(context, bucket, key)])):
+        copied.pop("_replica", None)  # by which the emulator finds the copy that is to have the tags too
     stored.update({name: copied[name] for name in ("replication_status", "_replica") if name in copied})
+
+
+def _of_tags(context: Context, bucket: str, key: str) -> Need:
+    """Without it S3 copies an object and leaves its tags; writing them is a part of ReplicateObject."""
+    return "s3:GetObjectVersionTagging", f"arn:aws:s3:::{bucket}/{key}", context.region
+
+
+def _replicate_delete_marker(
+    s3: ModuleType, context: Context, original: Callable[..., None], bucket: str, key: str
+) -> None:
+    """Copy a delete marker, unless the role may not."""
+    rule, role = s3._replication_rule_for(bucket, key, None)
+    if rule is None or _may(context, role, _needs_of_delete_marker(context, bucket, key, rule)):
+        original(bucket, key)
+
+
+def _needs_of_delete_marker(context: Context, bucket: str, key: str, rule: JsonObject) -> Iterator[Need]:
+    yield "s3:GetReplicationConfiguration", f"arn:aws:s3:::{bucket}", context.region
+    yield "s3:ListBucket", f"arn:aws:s3:::{bucket}", context.region
+    yield "s3:ReplicateDelete", f"{rule['Destination']['Bucket']}/{key}", context.region
 
 
 def _needs(
@@ -68,8 +97,10 @@ def _needs(
 ) -> Iterator[Need]:
     yield "s3:GetReplicationConfiguration", f"arn:aws:s3:::{bucket}", context.region
     yield "s3:GetObjectVersionForReplication", f"arn:aws:s3:::{bucket}/{key}", context.region
+    yield "s3:GetObjectVersionAcl", f"arn:aws:s3:::{bucket}/{key}", context.region
     yield "s3:ReplicateObject", f"{rule['Destination']['Bucket']}/{key}", context.region
-    for action, arn in (("kms:Decrypt", source_key), ("kms:Encrypt", replica_key)):
+    uses = (("kms:Decrypt", source_key), ("kms:Encrypt", replica_key), ("kms:Decrypt", replica_key))
+    for action, arn in uses:
         if arn:
             yield action, arn, arn.split(":")[3]
 
@@ -82,10 +113,11 @@ def _may(context: Context, role: str, needs: Iterator[Need]) -> bool:
         context.require_role(role, "s3.amazonaws.com")
     except RoleUnusableError:
         return False
-    policies = _gather_role_policies(role.rsplit("/", 1)[-1], context.account)
+    name = role.rsplit("/", 1)[-1]
+    policies = _gather_role_policies(name, context.account)
     asked = (
         EvalContext(
-            principal_arn=role,
+            principal_arn=f"arn:aws:sts::{context.account}:assumed-role/{name}/s3-replication",
             principal_type="AssumedRole",
             principal_account=context.account,
             action=action,
