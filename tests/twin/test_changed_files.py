@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lakehouse.adapters.iceberg_io import Catalog
+from lakehouse.words import FORMER_LOCATION
 from tests.twin.lake import TwinLake
 from tests.twin.sample import csv, flight, flights_file, flights_key
 
@@ -25,6 +27,21 @@ def test_a_changed_file_replaces_its_rows_everywhere(lake: TwinLake) -> None:
     assert in_silver == [[8], [9]]
     assert [row for row in lake.quarantined("flights", "_source_key") if row == [key]] == []
     assert gold_flights(lake, 2015, 1) == 2
+
+
+def test_a_table_that_moved_leaves_nothing_where_it_was(lake: TwinLake) -> None:
+    """The run that moved it died before it could empty the former place: the next one does."""
+    table, bucket = "carrier_punctuality_monthly", lake.cli.name("GoldBucketName")
+    lake.rest()
+    lake.client("s3").put_object(Bucket=bucket, Key=f"open/former/{table}/data/a.parquet", Body=b"rows")
+    catalog = Catalog(lake.client("glue"), lake.client("s3"))
+    place = (lake.cli.name("GoldDatabaseName"), table)
+    with catalog.load_table(place).transaction() as change:
+        change.set_properties({FORMER_LOCATION: f"s3://{bucket}/open/former/{table}"})
+    lake.land(flights_key(2015, 3, "after"), flights_file(2015, 3, [1]))
+    assert "Contents" not in lake.client("s3").list_objects_v2(Bucket=bucket, Prefix="open/former/")
+    assert FORMER_LOCATION not in catalog.load_table(place).properties
+    assert gold_flights(lake, 2015, 3) == 1
 
 
 def test_peer_10_two_files_of_the_same_day_both_stay(lake: TwinLake) -> None:

@@ -32,6 +32,7 @@ from tests.twin.test_state_machine_paths import (
     no_models,
     recovered_before_it_completes,
     refused,
+    stopped,
     told,
 )
 
@@ -243,6 +244,10 @@ def test_a_job_killed_in_the_middle_is_recovered_and_files_go_on(
     again = maintenance.ended(maintenance.go())
     assert again.status == "SUCCEEDED"
     assert lake.count("flights") == rows + 1
+
+
+def test_maintenance_that_is_stopped_stops_its_job(maintenance: Maintenance) -> None:
+    assert stopped(maintenance, "maintain", JOB) == ["STOPPED"]
 
 
 def test_a_plan_that_is_refused_ends_the_maintenance_and_tells(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from tests.twin.account import Account
 from tests.twin.lake import TwinLake
-from tests.twin.roles import roles
+from tests.twin.roles import acting_as, roles
 
 Attempt = Callable[[Account, TwinLake], Any]
 
@@ -49,25 +47,6 @@ OTHERS_WORK: list[tuple[str, str, Attempt]] = [
     ("IntakeFunctionRole", "starts a refresh of Gold", start("Refresh")),
     ("IntakeFunctionRole", "deletes from the ledger", erase),
 ]
-
-
-@contextmanager
-def acting_as(administrator: Account, role: str) -> Iterator[Account]:
-    """A session of a service's role, which trusts the administrator for the moment."""
-    iam = administrator.client("iam")
-    described = iam.get_role(RoleName=role)["Role"]
-    trust = described["AssumeRolePolicyDocument"]
-    people = {
-        "Effect": "Allow",
-        "Principal": {"AWS": described["Arn"].split(":")[4]},
-        "Action": "sts:AssumeRole",
-    }
-    opened = {"Version": "2012-10-17", "Statement": [*trust["Statement"], people]}
-    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(opened))
-    try:
-        yield administrator.assume(described["Arn"])
-    finally:
-        iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,23 @@ def test_a_gold_job_that_cannot_start_ends_the_refresh_and_tells(
     assert_failed(refreshes.ended(refreshes.go()), told, "RunGold", "Glue.AccessDeniedException")
 
 
+def stopped(runs: Runs, job: str, role: str) -> list[str]:
+    """Stop a run while its job, which has that role, is at its first file; the states of its job runs."""
+    lake = runs.lake
+    lake.arm(**held(role, "s3", "GET"))
+    run_id = runs.go()
+    lake.until(lake.fault_fired, f"the job of {run_id} has begun", 120)
+    lake.client("stepfunctions").stop_execution(executionArn=runs.arn(run_id))
+    lake.arm_all()
+    assert runs.ended(run_id).status == "ABORTED"
+    found = lake.client("glue").get_job_runs(JobName=f"{STACK}-{job}")["JobRuns"]
+    return [each["JobRunState"] for each in found if each["Arguments"].get("--run_id") == run_id]
+
+
+def test_a_refresh_that_is_stopped_stops_its_job(lake: TwinLake, refreshes: Runs) -> None:
+    assert stopped(refreshes, "gold", "GoldJobRole") == ["STOPPED"]
+
+
 def test_a_refresh_that_cannot_tell_fails_all_the_same(lake: TwinLake, refreshes: Runs, told: Told) -> None:
     lake.arm_all(plan=function_refused(REFRESH, "plan"), topic=TOPIC_REFUSED | {"role": REFRESH})
     run = refreshes.ended(refreshes.go())
