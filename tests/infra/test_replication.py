@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import pytest
 
 from lakehouse_cli.templates import Place, read_environment, read_template
-from tests.infra.templates import ROOT, resource, resources, template, text
+from tests.infra.templates import ROOT, SAM, listed, resource, resources, run_tool, template, text
 
 COPIED = {"Bronze": "bronze", "Silver": "silver", "Gold": "gold", "Operations": "ops"}
 
@@ -102,6 +103,77 @@ def test_the_roles_of_the_stack_set_trust_as_they_must() -> None:
     taken = statements_of("ReplicaAdministrationRole")["TakeExecutionRole"]
     assert taken["Action"] == "sts:AssumeRole"
     assert "-ReplicaExecutionRole-" in text(taken["Resource"])
+
+
+REPLICA = "infrastructure/replica.yaml"
+HANDLERS = """
+import json, sys
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER as schemas
+print(json.dumps({t: schemas.get_resource_schema("us-west-2", t).schema["handlers"] for t in sys.argv[1:]}))
+"""
+"""Prints what CloudFormation calls for types, as their schemas of its registry say, which cfn-lint carries."""
+
+WRITES = {
+    "AWS::S3::Bucket": {
+        "BucketName": ["s3:CreateBucket"],
+        "BucketEncryption": ["s3:PutEncryptionConfiguration"],
+        "LifecycleConfiguration": ["s3:PutLifecycleConfiguration"],
+        "LoggingConfiguration": ["s3:PutBucketLogging"],
+        "OwnershipControls": ["s3:PutBucketOwnershipControls"],
+        "PublicAccessBlockConfiguration": ["s3:PutBucketPublicAccessBlock"],
+        "Tags": ["s3:PutBucketTagging", "s3:TagResource", "s3:UntagResource"],
+        "VersioningConfiguration": ["s3:PutBucketVersioning"],
+    },
+    "AWS::SNS::Topic": {
+        "DisplayName": ["sns:SetTopicAttributes"],
+        "KmsMasterKeyId": ["sns:SetTopicAttributes"],
+        "Tags": ["sns:TagResource", "sns:UntagResource"],
+        "TopicName": ["sns:CreateTopic"],
+    },
+    "AWS::SNS::Subscription": {
+        "Endpoint": ["sns:Subscribe"],
+        "Protocol": ["sns:Subscribe"],
+        "TopicArn": ["sns:Subscribe"],
+    },
+}
+"""What writes each property of the types whose schema lists calls for properties that we do not use."""
+
+
+@cache
+def handlers() -> dict[str, dict[str, dict[str, list[str]]]]:
+    types = sorted({r.type for r in resources() if r.template == REPLICA})
+    printed = run_tool(SAM.with_name("python"), "-c", HANDLERS, *types)
+    assert printed.returncode == 0, printed.stderr
+    return dict(json.loads(printed.stdout))
+
+
+def granted_to_the_stack_set() -> set[str]:
+    statements = statements_of("ReplicaExecutionPolicy").values()
+    return {action for statement in statements for action in listed(statement["Action"])}
+
+
+@pytest.mark.parametrize("type_", sorted({r.type for r in resources() if r.template == REPLICA}))
+def test_the_stack_set_may_read_and_delete_what_it_makes(type_: str) -> None:
+    """Without one of these the second region's stack fails, and the whole first deployment of prod with it."""
+    calls = handlers()[type_]
+    needed = {action for kind in ("read", "delete") for action in calls.get(kind, {}).get("permissions", [])}
+    assert needed - granted_to_the_stack_set() == set()
+
+
+@pytest.mark.parametrize("type_", sorted({r.type for r in resources() if r.template == REPLICA}))
+def test_the_stack_set_may_write_every_property_that_the_replica_uses(type_: str) -> None:
+    calls = handlers()[type_]
+    listed_there = {
+        action for kind in ("create", "update") for action in calls.get(kind, {}).get("permissions", [])
+    }
+    needed = listed_there
+    if type_ in WRITES:
+        used = {name for r in resources(type_) if r.template == REPLICA for name in r.properties}
+        # A property that is new here has to say first what writes it.
+        assert used - set(WRITES[type_]) == set()
+        needed = {action for name in used for action in WRITES[type_][name]}
+        assert needed - listed_there == set()
+    assert needed - granted_to_the_stack_set() == set()
 
 
 def test_the_stack_set_gives_its_template_every_parameter() -> None:
