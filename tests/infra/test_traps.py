@@ -563,6 +563,14 @@ def test_the_custom_resource_runs_again_when_its_code_or_its_compiler_changed() 
     assert resource("AssetsFunction").properties["AutoPublishAlias"] == "live"
 
 
+def test_the_custom_resource_comes_after_governance_and_runs_again_when_that_is_switched_on() -> None:
+    """What it tags tables with has to be a value that the tags of the same deployment know."""
+    governed = resource("ShippedAssets").properties["Governed"]
+    assert governed == {"Fn::If": ["IsGoverned", {"Ref": "Governance"}, "off"]}
+    assert {tag.template for tag in resources("AWS::LakeFormation::Tag")} == {"infrastructure/governance.yaml"}
+    assert resource("Governance").properties["Location"] == "infrastructure/governance.yaml"
+
+
 def test_the_custom_resources_function_does_not_wait_for_itself() -> None:
     own = resource("AssetsFunction").properties["Environment"]["Variables"]
     assert own == {"ASSETS_PREFIX": "assets/none/"}
