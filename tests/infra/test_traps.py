@@ -567,7 +567,9 @@ def test_the_custom_resource_comes_after_governance_and_runs_again_when_that_is_
     """What it tags tables with has to be a value that the tags of the same deployment know."""
     governed = resource("ShippedAssets").properties["Governed"]
     assert governed == {"Fn::If": ["IsGoverned", {"Ref": "Governance"}, "off"]}
-    assert {tag.template for tag in resources("AWS::LakeFormation::Tag")} == {"infrastructure/governance.yaml"}
+    assert {tag.template for tag in resources("AWS::LakeFormation::Tag")} == {
+        "infrastructure/governance.yaml"
+    }
     assert resource("Governance").properties["Location"] == "infrastructure/governance.yaml"
 
 
@@ -634,6 +636,38 @@ def test_functions_and_jobs_are_granted_whole_tables() -> None:
             policy = each.properties["Resource"].get("LFTagPolicy", {"Expression": []})
             keys = [text(part["TagKey"]).rpartition(":")[2] for part in policy["Expression"]]
             assert keys in ([], ["layer"]), each
+
+
+def test_who_may_meet_a_table_that_is_not_there_is_told_so() -> None:
+    """Lake Formation says AccessDenied to whoever may not create it. The assets function lists what is there."""
+    on_databases = {
+        each.name: each.properties["Permissions"]
+        for each in permissions()
+        if each.properties["Resource"].get("LFTagPolicy", {}).get("ResourceType") == "DATABASE"
+        and "Ref" in each.properties["Principal"]["DataLakePrincipalIdentifier"]
+        and not each.name.startswith("Administrator")
+    }
+    assert on_databases.pop("AssetsDatabaseGrant") == ["DESCRIBE"]
+    assert len(on_databases) == 10
+    assert {tuple(given) for given in on_databases.values()} == {("CREATE_TABLE", "DESCRIBE")}
+
+
+def test_who_is_only_to_be_told_makes_no_table() -> None:
+    making = {
+        owner.name
+        for owner, each in statements()
+        if owner.type == "AWS::IAM::Role" and "glue:CreateTable" in listed(each.get("Action", []))
+    }
+    assert making == {
+        *("SilverJobRole", "GoldJobRole", "BronzeFunctionRole"),
+        *("BronzeCrawlerRole", "ScheduledCrawlerRole"),
+    }
+    [gold] = [
+        each
+        for owner, each in statements()
+        if owner.name == "GoldJobRole" and "glue:CreateTable" in listed(each["Action"])
+    ]
+    assert "SilverDatabaseName" not in str(gold["Resource"])
 
 
 @pytest.mark.parametrize("role", ["SilverJob", "GoldJob", "MaintainJob", "Recover", "Sweep"])

@@ -222,6 +222,24 @@ def test_a_table_made_anew_is_closed_again(account: Account) -> None:
     assert REFUSED in str(ask(account, "reader", "SELECT count(id) FROM again").refusal)
 
 
+def test_who_may_make_no_table_is_not_told_that_one_is_not_there(account: Account) -> None:
+    reader = account.assume(f"arn:aws:iam::{account.endpoint['account']}:role/reader").client("glue")
+    with pytest.raises(ClientError, match=r"AccessDeniedException.* on nowhere"):
+        reader.get_table(DatabaseName=DATABASE, Name="nowhere")
+    making = {
+        **granted(account, "reader", {"Database": {"Name": DATABASE}}),
+        "Permissions": ["CREATE_TABLE"],
+    }
+    account.client("lakeformation").grant_permissions(**making)
+    try:
+        with pytest.raises(ClientError, match="EntityNotFoundException"):
+            reader.get_table(DatabaseName=DATABASE, Name="nowhere")
+    finally:
+        account.client("lakeformation").revoke_permissions(**making)
+    with pytest.raises(ClientError, match="EntityNotFoundException"):
+        account.client("glue").get_table(DatabaseName=DATABASE, Name="nowhere")
+
+
 def test_grants_of_a_stack_need_a_data_lake_administrator(account: Account) -> None:
     lake_formation = account.client("lakeformation")
     settings = lake_formation.get_data_lake_settings()["DataLakeSettings"]

@@ -23,6 +23,7 @@ from twin.lakeformation.decision import (
     TableResource,
     TagPolicy,
     decide,
+    may_create_tables,
 )
 
 ANALYST = "arn:aws:iam::000000000000:role/analyst"
@@ -229,3 +230,30 @@ def test_a_new_column_of_a_database_that_is_born_restricted_is_closed() -> None:
     )
     grants = [select(tagged(classification="public|internal"))]
     assert decide({ANALYST}, grown, grants, ()).columns == ("id", "product_type")
+
+
+SALES = DatabaseResource("sales")
+MODULE = TagPolicy("DATABASE", {"module": frozenset({"sales", "stock"})})
+
+
+@pytest.mark.parametrize(
+    ("given", "may"),
+    [
+        ([], False),
+        ([select(SALES, permission="DESCRIBE")], False),
+        ([select(SALES, permission="CREATE_TABLE")], True),
+        ([select(SALES, permission="ALL")], True),
+        ([select(SALES, OPEN_TO_IAM, "ALL")], True),
+        ([select(DatabaseResource("stock"), permission="CREATE_TABLE")], False),
+        ([select(MODULE, permission="CREATE_TABLE")], True),
+        ([select(TagPolicy("DATABASE", {"module": frozenset({"stock"})}), permission="CREATE_TABLE")], False),
+        # A grant on tables says nothing about those that are not there.
+        ([select(tagged(module="sales"), permission="ALL")], False),
+        ([select(SALES, GROUP, "CREATE_TABLE")], True),
+        ([select(SALES, "arn:aws:iam::000000000000:role/other", "CREATE_TABLE")], False),
+    ],
+)
+def test_who_may_make_a_table_in_a_database(given: list[Grant], may: bool) -> None:
+    tags = {"module": "sales"}
+    assert may_create_tables({ANALYST, GROUP}, "sales", tags, given) is may
+    assert may_create_tables({ANALYST, GROUP}, "sales", tags, given, {ANALYST}) is True

@@ -17,6 +17,7 @@ from typing import Final
 
 ALL: Final = "ALL"
 SELECT: Final = "SELECT"
+CREATE_TABLE: Final = "CREATE_TABLE"
 OPEN_TO_IAM: Final = "IAM_ALLOWED_PRINCIPALS"
 """The group that stands for whoever IAM lets through: a grant to it takes Lake Formation out of the way."""
 
@@ -169,6 +170,31 @@ def decide(
         columns=tuple(column for column in table.columns if column in shown),
         rules=tuple(ordered),
     )
+
+
+def may_create_tables(
+    principals: Collection[str],
+    database: str,
+    database_tags: Tags,
+    grants: Iterable[Grant],
+    administrators: Collection[str] = (),
+) -> bool:
+    """Whether the caller may make a table in a database, and so is told whether one is there."""
+    return not set(principals).isdisjoint(administrators) or any(
+        _is_on(grant.resource, database, database_tags)
+        for grant in grants
+        if grant.principal in {*principals, OPEN_TO_IAM} and grant.permissions & {ALL, CREATE_TABLE}
+    )
+
+
+def _is_on(resource: Resource, database: str, tags: Tags) -> bool:
+    match resource:
+        case DatabaseResource():
+            return resource.database == database
+        case TagPolicy(kind="DATABASE"):
+            return _fits(tags, resource.expression)
+        case _:
+            return False
 
 
 def _rule(

@@ -9,7 +9,7 @@ from typing import Any, Final
 from twin import hooks
 from twin.context import Context
 from twin.glue.api import ApiError, JsonObject
-from twin.lakeformation.decision import Access, Table, decide
+from twin.lakeformation.decision import Access, Table, decide, may_create_tables
 from twin.lakeformation.state import LakeFormation
 
 DEFAULTS: Final = "CreateTableDefaultPermissions"
@@ -57,6 +57,18 @@ def is_governed(database: str) -> bool:
 
     defaults: list[JsonObject] | None = glue._databases.get(database, {}).get(DEFAULTS)
     return defaults == []
+
+
+def is_told_of_absence(lake: LakeFormation, arn: str, database: str) -> bool:
+    """Whether a caller learns that a table is not there; who may not create it is refused, as if it were.
+
+    Source: https://github.com/aws/aws-sdk-pandas/issues/677 (no page of AWS's says so).
+    """
+    with lake.lock:
+        tags = dict(lake.assigned.get((database,), {}))
+    return not is_governed(database) or may_create_tables(
+        principals_of(arn), database, tags, lake.listed_grants(), lake.administrators
+    )
 
 
 def vend(context: Context, lake: LakeFormation, arn: str, table: JsonObject) -> JsonObject:

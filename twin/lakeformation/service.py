@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from twin import hooks
 from twin.context import Context
-from twin.glue.api import Answer, ApiError, JsonObject, error_answer
+from twin.glue.api import Answer, ApiError, Handler, JsonObject, error_answer
 from twin.lakeformation import enforcement, state
 from twin.lakeformation.state import LakeFormation
 
@@ -43,6 +43,7 @@ def install(app: ModuleType, context: Context) -> None:
     enforcement.keep_default_permissions()
     enforcement.forget_deleted_tables(lake)
     app.SERVICE_HANDLERS[NAME] = _handler(context, lake)
+    app.SERVICE_HANDLERS["glue"] = _hiding_absence(lake, app.SERVICE_HANDLERS["glue"])
 
 
 def _named_as_iam_does(original: Any) -> Any:
@@ -74,6 +75,24 @@ def _handler(context: Context, lake: LakeFormation) -> Any:
         except ApiError as error:
             return error_answer(error)
         return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
+
+    return handler
+
+
+def _hiding_absence(lake: LakeFormation, original: Handler) -> Handler:
+    """Glue's API, where Lake Formation hides from who may make no table that one is not there."""
+
+    async def handler(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> Answer:
+        answer = await original(method, path, headers, body, query)
+        if headers.get("x-amz-target") != "AWSGlue.GetTable" or b"EntityNotFoundException" not in answer[2]:
+            return answer
+        request = json.loads(body)
+        if enforcement.is_told_of_absence(lake, caller_arn(headers), request["DatabaseName"]):
+            return answer
+        refusal = f"Insufficient Lake Formation permission(s) on {request['Name']}"
+        return error_answer(ApiError("AccessDeniedException", refusal))
 
     return handler
 
