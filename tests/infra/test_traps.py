@@ -638,6 +638,16 @@ def test_functions_and_jobs_are_granted_whole_tables() -> None:
             assert keys in ([], ["layer"]), each
 
 
+def test_who_queries_may_look_at_the_database_that_athena_looks_at_by_itself() -> None:
+    granted = {
+        text(arn).rpartition(":")[2]
+        for owner, each in statements()
+        if owner.name == "ReadCatalogPolicy" and "glue:GetDatabase" in listed(each["Action"])
+        for arn in listed(each["Resource"])
+    }
+    assert {"catalog", "database/default"} <= granted
+
+
 def test_who_may_meet_a_table_that_is_not_there_is_told_so() -> None:
     """Lake Formation says AccessDenied to whoever may not create it. The assets function lists what is there."""
     on_databases = {
