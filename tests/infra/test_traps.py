@@ -192,6 +192,17 @@ def test_a_denial_of_encryption_leaves_writers_alone_that_ask_for_none(layer: st
     assert text(template("infrastructure/encryption.yaml")["Outputs"]["KeyArn"]["Value"]) == "${LakeKey.Arn}"
 
 
+def test_the_trails_digests_may_be_encrypted_otherwise_and_nothing_else() -> None:
+    """CloudTrail's records are under the lake's key; of its digests AWS's pages say both."""
+    written = {"s3:x-amz-server-side-encryption": "aws:kms"}
+    for layer in LAYERS:
+        condition = policy(layer)["DenyOtherEncryption"]["Condition"]
+        assert condition["StringNotEquals"] == written, layer
+        by_service = condition.get("StringNotEqualsIfExists")
+        digests = {"aws:PrincipalServiceName": "cloudtrail.amazonaws.com"}
+        assert by_service == (digests if layer == "Audit" else None), layer
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_key_that_no_other_denial_sees_is_denied(layer: str) -> None:
     header = "s3:x-amz-server-side-encryption"
