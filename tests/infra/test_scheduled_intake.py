@@ -34,10 +34,12 @@ def test_a_conditional_trigger_is_active_and_waits_only_for_what_a_trigger_start
             assert str({"CrawlerName": condition["CrawlerName"]}) in started
 
 
-def test_the_job_follows_the_crawl_whatever_became_of_it() -> None:
+def test_the_job_follows_the_crawl_in_every_state_that_a_trigger_may_name() -> None:
+    """Glue's API has further states, and a linter takes them: Glue answers 'choose from one of the following crawler
+    state: [SUCCEEDED, FAILED, CANCELLED]' (https://docs.aws.amazon.com/glue/latest/webapi/API_Condition.html)."""
     predicate = resource("ScheduledIntakeJobTrigger").properties["Predicate"]
     assert predicate["Logical"] == "ANY"
-    assert {each["CrawlState"] for each in predicate["Conditions"]} == {"SUCCEEDED", "FAILED", "CANCELLED"}
+    assert [each["CrawlState"] for each in predicate["Conditions"]] == ["SUCCEEDED", "FAILED", "CANCELLED"]
 
 
 def test_the_schedule_starts_the_workflow_as_a_role_that_may_do_nothing_else() -> None:
