@@ -6,6 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from lakehouse.adapters.governed_tables import GovernedTables, govern_tables
@@ -53,6 +54,68 @@ def test_the_tables_that_are_there_are_governed(client: Client) -> None:
     assert client.lake.assigned[(SETTINGS.gold_database, "fleet", "carrier")] == {
         "lake-dev:classification": "public"
     }
+
+
+class Busy:
+    """Lake Formation that is busy with another change some times, or refuses a table."""
+
+    def __init__(self, client: Client, times: int, refused: str = "") -> None:
+        self.client, self.times, self.refused = client, times, refused
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**request: Any) -> Any:
+            if name == "add_lf_tags_to_resource" and self.times:
+                self.times -= 1
+                raise ClientError(
+                    {"Error": {"Code": "ConcurrentModificationException"}}, "AddLFTagsToResource"
+                )
+            if self.refused and self.refused in str(request):
+                raise ClientError({"Error": {"Code": "AccessDeniedException"}}, name)
+            return getattr(self.client, name)(**request)
+
+        return call
+
+
+def of_tables(count: int) -> Any:
+    """Glue with so many tables in Gold: fleet, fleet1, ..."""
+    glue = boto3.client("glue", region_name="us-east-1")
+    for database in (SETTINGS.silver_database, SETTINGS.gold_database):
+        glue.create_database(DatabaseInput={"Name": database})
+    columns: list[Any] = [{"Name": "carrier", "Type": "string"}]
+    for index in range(count):
+        glue.create_table(
+            DatabaseName=SETTINGS.gold_database,
+            TableInput={"Name": f"fleet{index or ''}", "StorageDescriptor": {"Columns": columns}},
+        )
+    return glue
+
+
+def of_fleets(count: int) -> GovernancePlan:
+    one = plan(carrier="public")
+    [access] = one["tables"].values()
+    return {**one, "tables": {f"gold.fleet{index or ''}": access for index in range(count)}}
+
+
+@mock_aws
+@pytest.mark.parametrize(("times", "told"), [(4, False), (5, True)])
+def test_what_lake_formation_is_too_busy_for_is_tried_again(client: Client, times: int, told: bool) -> None:
+    waited: list[float] = []
+    tables = GovernedTables(of_tables(1), Busy(client, times), SETTINGS, waited.append)
+    if told:
+        with pytest.raises(AwsError, match="ConcurrentModificationException"):
+            tables.govern(of_fleets(1))
+    else:
+        assert tables.govern(of_fleets(1)) == 1
+    assert waited == [1, 2, 3, 4]
+
+
+@mock_aws
+def test_tables_are_governed_side_by_side_and_all_of_them_though_one_is_refused(client: Client) -> None:
+    tables = GovernedTables(of_tables(30), Busy(client, 0, "'fleet7'"), SETTINGS)
+    with pytest.raises(AwsError, match="lakeformation GovernTable failed: AccessDeniedException"):
+        tables.govern(of_fleets(30))
+    governed = {key[1] for key in client.lake.assigned if len(key) == 3}
+    assert governed == {f"fleet{index or ''}" for index in range(30)} - {"fleet7"}
 
 
 @mock_aws

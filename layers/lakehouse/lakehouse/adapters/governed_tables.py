@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import boto3  # noqa: TID251 - this is where the custom resource gets its clients
 
+from lakehouse.errors import AwsError
 from lakehouse.governing import OFF, Governor
 from lakehouse.settings import Settings
 from lakehouse.words import GovernancePlan
@@ -15,6 +18,13 @@ from .calls import aws_call
 
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
+
+
+THREADS: Final = 8
+"""So many tables at once: each takes four calls and more, and the function's time is limited."""
+ATTEMPTS: Final = 5
+BUSY: Final = "ConcurrentModificationException"
+"""Lake Formation's word for two changes at once, of one role's grants too. botocore does not try again."""
 
 
 def govern_tables(settings: Settings, plan: GovernancePlan) -> int:
@@ -28,10 +38,17 @@ def govern_tables(settings: Settings, plan: GovernancePlan) -> int:
 class GovernedTables:
     """Silver's and Gold's tables, with Lake Formation's word on them."""
 
-    def __init__(self, glue: GlueClient, lake_formation: Any, settings: Settings) -> None:
+    def __init__(
+        self,
+        glue: GlueClient,
+        lake_formation: Any,
+        settings: Settings,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._glue = glue
         self._lake_formation = lake_formation
         self._settings = settings
+        self._wait = wait
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
@@ -45,13 +62,28 @@ class GovernedTables:
         """
         governor = Governor(self._lake_formation, self._settings.governed_roles, plan, may_loosen=True)
         layers = {"silver": self._settings.silver_database, "gold": self._settings.gold_database}
-        governed = 0
-        for layer, database in layers.items():
-            for table, columns in self._tables(database):
+        found = [
+            (layer, database, table, columns)
+            for layer, database in layers.items()
+            for table, columns in self._tables(database)
+        ]
+        with ThreadPoolExecutor(THREADS) as threads:
+            turns = [threads.submit(self._govern, governor, *each) for each in found]
+        # Every table has had its turn, whatever became of another.
+        for turn in turns:
+            turn.result()
+        return len(turns)
+
+    def _govern(self, governor: Governor, layer: str, database: str, table: str, columns: list[str]) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
                 with aws_call("lakeformation", "GovernTable"):
-                    governor.govern(layer, database, table, columns)
-                governed += 1
-        return governed
+                    return governor.govern(layer, database, table, columns)
+            except AwsError as error:
+                if error.code != BUSY or attempt == ATTEMPTS:
+                    raise
+                self._wait(attempt)
+        return None
 
     def _tables(self, database: str) -> Iterator[tuple[str, list[str]]]:
         """Names and columns. What left an Iceberg table stays in the catalog, marked as not current."""
