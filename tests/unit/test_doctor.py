@@ -70,7 +70,7 @@ class FakeAccount:
         self._ask("s3:HeadBucket")
         return self.taken.get(name, "free")
 
-    table = database = key_alias = log_group = bucket
+    table = database = key_alias = log_group = role = bucket
 
     def concurrent_functions(self) -> int:
         self._ask("lambda:GetAccountSettings")
@@ -326,6 +326,17 @@ def test_names_that_an_earlier_lake_left_are_a_problem(account: FakeAccount) -> 
     assert found[2][1] == "Taken: log group /aws/lambda/lake-dev-sweep."
 
 
+def test_roles_that_a_lake_of_this_name_has_in_another_region_are_a_problem(account: FakeAccount) -> None:
+    account.taken = {"lake-dev-analyst": "own"}
+    read = read_environment(ROOT, "dev").governed_by(ROLE)
+    template = read_template(ROOT, read, Place(ACCOUNT, "us-east-1"))
+    governed = Deployment(read, Caller(ACCOUNT, SESSION), "us-east-1", list(template.resources()))
+    [found] = [finding for finding in examine(account, governed) if finding.check == "names"]
+    assert (found.status, found.found) == ("problem", "Taken: role lake-dev-analyst.")
+    # A suffix would not help: the names of roles do not end with it.
+    assert "Choose another LakeName" in found.do
+
+
 def test_a_stack_that_is_there_has_its_names(account: FakeAccount) -> None:
     account.taken = {"lake-dev-ledger": "own"}
     account.stacks = {"lake-dev": "UPDATE_COMPLETE"}
@@ -509,16 +520,18 @@ def test_other_names_are_free_where_their_service_does_not_find_them() -> None:
     missing = of(
         dynamodb=Client(describe_table=refuse("ResourceNotFoundException")),
         glue=Client(get_database=refuse("EntityNotFoundException")),
+        iam=Client(get_role=refuse("NoSuchEntity")),
         kms=Client(describe_key=refuse("NotFoundException")),
         logs=Client(describe_log_groups=lambda **_: {"logGroups": [{"logGroupName": "/a/longer"}]}),
     )
     there = of(
         dynamodb=Client(describe_table=lambda **_: {}),
         glue=Client(get_database=lambda **_: {}),
+        iam=Client(get_role=lambda **_: {}),
         kms=Client(describe_key=lambda **_: {}),
         logs=Client(describe_log_groups=lambda **_: {"logGroups": [{"logGroupName": "/a"}]}),
     )
-    for ask in ("table", "database", "key_alias", "log_group"):
+    for ask in ("table", "database", "key_alias", "role", "log_group"):
         assert getattr(missing, ask)("/a") == "free", ask
         assert getattr(there, ask)("/a") == "own", ask
     with pytest.raises(NotAnswered, match="glue:GetDatabase answered AccessDeniedException"):

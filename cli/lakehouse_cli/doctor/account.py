@@ -132,6 +132,10 @@ class Account:
         ask = partial(self._client("kms").describe_key, KeyId=name)
         return _taken("kms:DescribeKey", ask, "NotFoundException")
 
+    def role(self, name: str) -> Taken:
+        """Whether a role's name is free, which holds in every region."""
+        return _taken("iam:GetRole", partial(self._client("iam").get_role, RoleName=name), "NoSuchEntity")
+
     def log_group(self, name: str) -> Taken:
         """Whether a log group's name is free."""
         with _asking("logs:DescribeLogGroups"):

@@ -37,6 +37,7 @@ FEW_FUNCTIONS = 50
 JOB_RUNS_QUOTA = "concurrent job runs per account"
 DPU_QUOTA = "dpus per account"
 LOG_GROUP = "log group"
+ROLE = "role"
 VPC_QUOTA = "vpcs per region"
 ENDPOINT_QUOTA = "interface vpc endpoints per vpc"
 
@@ -231,13 +232,14 @@ def names(account: Account, deployment: Deployment) -> Findings:
     states = dict(_name_states(account, deployment))
     own = [name for name, state in states.items() if state == "own"]
     yield from _names(
-        taken=[name for name in own if not name.startswith(LOG_GROUP)],
+        taken=[name for name in own if not name.startswith((LOG_GROUP, ROLE))],
         foreign=[name for name, state in states.items() if state == "foreign"],
         groups=[name for name in own if name.startswith(LOG_GROUP)],
+        roles=[name for name in own if name.startswith(ROLE)],
     )
 
 
-def _names(taken: list[str], foreign: list[str], groups: list[str]) -> Findings:
+def _names(taken: list[str], foreign: list[str], groups: list[str], roles: list[str]) -> Findings:
     if taken:
         do = "An earlier lake left them. Remove them, or deploy with a NameSuffix (in parameter_overrides)."
         yield Finding("names", "problem", f"Taken: {', '.join(taken)}.", do)
@@ -247,8 +249,12 @@ def _names(taken: list[str], foreign: list[str], groups: list[str]) -> Findings:
     if groups:
         do = "Functions that wrote after their stack was deleted made them again. Delete them."
         yield Finding("names", "problem", f"Taken: {', '.join(groups)}.", do)
-    if not taken and not foreign and not groups:
-        yield Finding("names", "ok", "The names of buckets, tables, databases, key and log groups are free.")
+    if roles:
+        do = "Roles are the account's; a lake of another region has them. Choose another LakeName."
+        yield Finding("names", "problem", f"Taken: {', '.join(roles)}.", do)
+    if not taken and not foreign and not groups and not roles:
+        found = "The names of buckets, tables, databases, key, log groups and people's roles are free."
+        yield Finding("names", "ok", found)
 
 
 def _name_states(account: Account, deployment: Deployment) -> Iterator[tuple[str, Taken]]:
@@ -257,6 +263,7 @@ def _name_states(account: Account, deployment: Deployment) -> Iterator[tuple[str
         "AWS::DynamoDB::GlobalTable": ("table", account.table, lambda r: r.get("TableName")),
         "AWS::Glue::Database": ("database", account.database, lambda r: r.get("DatabaseInput")["Name"]),
         "AWS::KMS::Alias": ("alias", account.key_alias, lambda r: r.get("AliasName")),
+        "AWS::IAM::Role": (ROLE, account.role, lambda r: r.get("RoleName")),
         "AWS::Logs::LogGroup": (LOG_GROUP, account.log_group, lambda r: r.get("LogGroupName")),
     }
     for resource in deployment.of(*asked):
