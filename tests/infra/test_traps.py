@@ -639,6 +639,14 @@ def test_a_grant_names_what_may_be_granted_on_and_no_pair_of_principal_and_resou
         seen.add(pair)
 
 
+def test_grants_are_made_one_after_the_other() -> None:
+    """Side by side Lake Formation refuses some, and CloudFormation loses sight of others."""
+    names = [each.name for each in permissions()]
+    assert len(names) > 40
+    for before, each in zip(names, permissions()[1:], strict=False):
+        assert before in listed(each.body["DependsOn"]), each
+
+
 def test_functions_and_jobs_are_granted_whole_tables() -> None:
     """A Glue job fails on a table of which its role may read some columns only."""
     for each in permissions():
