@@ -12,6 +12,7 @@ from lakehouse.words import CATALOG
 from lakehouse_spark.maintain import Job, maintain
 from lakehouse_spark.objects import S3Objects
 from lakehouse_spark.session import configure, job_session
+from lakehouse_spark.statistics import GlueCatalog
 
 ARGUMENTS = [
     "run_id", "writer", "manifest", "report",
@@ -28,6 +29,7 @@ def main() -> None:
         report_key=options["report"],
         databases={layer: f"{CATALOG}.{options[f'{layer}_database']}" for layer in ("silver", "gold")},
         as_of=datetime.now(UTC),
+        catalog=GlueCatalog(boto3.client("glue")),
     )
     spark = job_session()
     configure(spark, size_bytes=0)

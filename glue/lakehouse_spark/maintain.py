@@ -1,4 +1,5 @@
-"""Maintain the tables of one writer: drop dead branches, expire snapshots, join small files, remove orphans.
+"""Maintain the tables of one writer: drop dead branches, expire snapshots, join small files, remove orphans,
+count the columns' values.
 
 The run holds the writer's lease, so nobody else commits to the tables. Every step leaves the rows as they are
 and is one commit or none, so a run may end anywhere. A table that fails leaves the others alone; the run then
@@ -13,12 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
 from py4j.java_gateway import JavaClass
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from lakehouse import words
-from lakehouse_spark import gold_table, publish
+from lakehouse_spark import gold_table, publish, statistics
 from lakehouse_spark.errors import JobError, MaintenanceFailed
 from lakehouse_spark.failure import failure_of, told
 
@@ -46,6 +48,7 @@ class Job:
     report_key: str
     databases: Mapping[str, str]
     as_of: datetime
+    catalog: statistics.Catalog
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def _maintain_all(spark: SparkSession, job: Job, manifest: MaintenanceManifest) 
         try:
             if gold_table.exists(spark, table):
                 done.append(maintain_table(spark, table, job, manifest))
-        except (JobError, PySparkException, Py4JError) as error:
+        except (JobError, PySparkException, Py4JError, ClientError, BotoCoreError) as error:
             failed[name] = failure_of(job.run_id, "maintain", error)["message"]
     seconds = round(time.monotonic() - started, 3)
     return {"run_id": job.run_id, "tables": done, "failed": failed, "seconds": seconds}
@@ -108,7 +111,10 @@ def maintain_table(
     compact(spark, table, manifest, marker(spark, table, job.run_id))
     older_than = job.as_of - timedelta(days=manifest["orphan_days"])
     orphans = remove_orphans(spark, iceberg_table, older_than)
+    counted = statistics.compute(spark, table, manifest["statistics_bytes"])
     iceberg_table.refresh()
+    if statistics.known(iceberg_table):
+        job.catalog.use_statistics(table)
     after = state(iceberg_table)
     return {
         "table": table.rpartition(".")[2],
@@ -119,6 +125,7 @@ def maintain_table(
         "branches_dropped": branches,
         "snapshots_expired": expired,
         "orphans_removed": orphans,
+        "columns_counted": counted,
         "seconds": round(time.monotonic() - started, 3),
     }
 

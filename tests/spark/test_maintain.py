@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from pyiceberg.table.metadata import TableMetadataUtil
 from pyspark.sql import SparkSession
 
 from lakehouse import words
 from lakehouse.words import MaintenanceManifest
-from lakehouse_spark import gold, gold_changes, gold_table, maintain, publish, write
+from lakehouse_spark import gold, gold_changes, gold_table, maintain, publish, statistics, write
 from lakehouse_spark.errors import JobFailed
 from lakehouse_spark.maintain import Job, oldest_kept
 from tests.spark.gold_lake import DAILY_PLAN, Run
@@ -84,18 +86,32 @@ def manifest(*tables: str, **changes: Any) -> MaintenanceManifest:
         "retention_days": 7,
         "min_snapshots": 1,
         "orphan_days": 3,
+        "statistics_bytes": 64 * 1024**3,
     }
     return {**base, **changes}  # type: ignore[typeddict-item]
 
 
-def job(as_of: datetime | None = None) -> Job:
+class Catalog:
+    """Where query engines look: the tables whose statistics they were told to use, each time."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def use_statistics(self, table: str) -> None:
+        self.told.append(table)
+
+
+def job(as_of: datetime | None = None, run_id: str = RUN) -> Job:
     databases = {"silver": SILVER, "gold": GOLD}
-    return Job(RUN, "run/manifest.json", "run/report.json", databases, as_of or datetime.now(UTC))
+    now = as_of or datetime.now(UTC)
+    return Job(run_id, "run/manifest.json", "run/report.json", databases, now, Catalog())
 
 
-def maintained(spark: SparkSession, table: str, as_of: datetime | None = None, **changes: Any) -> Any:
+def maintained(
+    spark: SparkSession, table: str, as_of: datetime | None = None, run_id: str = RUN, **changes: Any
+) -> Any:
     name = table.rpartition(".")[2]
-    return maintain.maintain_table(spark, table, job(as_of), manifest(name, **changes))
+    return maintain.maintain_table(spark, table, job(as_of, run_id), manifest(name, **changes))
 
 
 # --- joining files ------------------------------------------------------------------------------
@@ -322,6 +338,147 @@ def test_only_old_files_that_no_snapshot_knows_are_removed_and_none_of_the_neigh
     assert rows(files, table) == rows(files, f"{table}__quarantine") == [(1, 1)]
 
 
+# --- statistics ---------------------------------------------------------------------------------
+
+
+def different_values(spark: SparkSession, table: str) -> list[dict[int, str]]:
+    """What the statistics files that the table names say: for each snapshot, different values by column id."""
+    found = publish.load_table(spark, table)
+    found.refresh()
+    files = [file for file in found.statisticsFiles() if Path(urlsplit(file.path()).path).exists()]
+    return [
+        {int(blob.fields()[0]): str(blob.properties()["ndv"]) for blob in file.blobMetadata()}
+        for file in files
+    ]
+
+
+def statistics_files(spark: SparkSession, table: str) -> list[Path]:
+    """The files on disk."""
+    place = Path(urlsplit(publish.load_table(spark, table).location()).path)
+    return sorted((place / "metadata").glob("*.stats"))
+
+
+def test_the_different_values_of_the_datas_own_columns_are_counted(files: SparkSession, table: str) -> None:
+    put(files, table, 1, 1, 2, 3)
+    put(files, table, 2, 3, 4)
+    files.sql(f"DELETE FROM {table} WHERE flight = 1")
+    known = len(history(files, table))
+    assert maintained(files, table)["columns_counted"] == 2
+    assert different_values(files, table) == [{1: "2", 2: "3"}]
+    assert history(files, table)[0][words.MARKER_MAINTENANCE] == RUN
+    assert {each["operation"] for each in history(files, table)[:-known]} <= {"replace", "append"}
+    [counted] = publish.load_table(files, table).statisticsFiles()
+    assert counted.snapshotId() == publish.main_snapshot_id(files, table)
+    assert rows(files, table) == [(1, 2), (1, 3), (2, 3), (2, 4)]
+
+
+def test_columns_are_counted_again_once_rows_have_changed_and_not_before(
+    files: SparkSession, table: str
+) -> None:
+    put(files, table, 1, 1)
+    put(files, table, 1, 2)
+    counted = [maintained(files, table, run_id=run)["columns_counted"] for run in ("a", "b")]
+    put(files, table, 1, 3)
+    counted += [maintained(files, table, run_id="c")["columns_counted"]]
+    files.sql(f"DELETE FROM {table} WHERE flight > 1")
+    counted += [maintained(files, table, run_id="d")["columns_counted"]]
+    assert counted == [2, 0, 2, 2]
+    assert sorted(each[2] for each in different_values(files, table)) == ["1", "2", "3"]
+
+
+def test_a_table_that_is_too_large_and_one_without_rows_are_not_counted(
+    files: SparkSession, table: str
+) -> None:
+    assert maintained(files, table)["columns_counted"] == 0
+    put(files, table, 1, 1)
+    done = maintained(files, table, statistics_bytes=1)
+    assert (done["columns_counted"], statistics_files(files, table)) == (0, [])
+    assert maintained(files, table, statistics_bytes=done["bytes_after"])["columns_counted"] == 2
+
+
+def test_quarantine_has_no_column_that_anybody_joins_by(files: SparkSession, table: str) -> None:
+    quarantine = f"{table}__quarantine"
+    write.create_table(files, quarantine, write.QUARANTINE_TYPES)
+    files.sql(
+        f"INSERT INTO {quarantine} VALUES ('k', 'raw', array('r'), 'v', 1, 0, 'r', TIMESTAMP '2013-01-01')"
+    )
+    assert maintained(files, quarantine)["columns_counted"] == 0
+
+
+def test_every_type_of_a_contract_is_counted_and_nested_values_are_not(
+    files: SparkSession, table: str
+) -> None:
+    values = {
+        "a": "1", "b": "CAST(1 AS bigint)", "c": "CAST(1 AS float)", "d": "CAST(1 AS double)", "e": "true",
+        "f": "CAST(1.50 AS decimal(20,2))", "g": "'x'", "h": "DATE '2013-01-01'", "i": "TIMESTAMP '2013-01-01'",
+        "j": "TIMESTAMP_NTZ '2013-01-01'", "k": "CAST(NULL AS string)", "l": "X'00'",
+        "m": "array(1)", "n": "named_struct('x', 1)", "o": "map('x', 1)",
+    }  # fmt: skip
+    chosen = ", ".join(f"{value} AS {name}" for name, value in values.items())
+    files.sql(f"CREATE TABLE {SILVER}.types USING iceberg AS SELECT {chosen}")
+    assert maintained(files, f"{SILVER}.types")["columns_counted"] == 12
+    [counted] = different_values(files, f"{SILVER}.types")
+    assert list(counted.values()) == ["1"] * 10 + ["0", "1"]
+    files.sql(f"DROP TABLE {SILVER}.types PURGE")
+
+
+def test_statistics_go_with_their_snapshot_and_those_in_use_are_no_orphans(
+    files: SparkSession, table: str
+) -> None:
+    put(files, table, 1, 1)
+    maintained(files, table)
+    put(files, table, 1, 2)
+    in_four_days = datetime.now(UTC) + timedelta(days=4)
+    maintained(files, table, in_four_days)
+    assert len(statistics_files(files, table)) == len(different_values(files, table)) == 2
+    left = statistics_files(files, table)[0].with_name("left-behind.stats")
+    left.write_bytes(b"of a run that died before its commit")
+    late = datetime.now(UTC) + timedelta(days=30)
+    assert maintained(files, table, late, run_id="late")["columns_counted"] == 0
+    assert len(statistics_files(files, table)) == 1
+    assert different_values(files, table) == [{1: "1", 2: "2"}]
+    assert rows(files, table) == [(1, 1), (1, 2)]
+
+
+def test_once_the_counted_snapshot_has_expired_columns_are_counted_again(
+    files: SparkSession, table: str
+) -> None:
+    put(files, table, 1, 1)
+    maintained(files, table, run_id="a")
+    maintained(files, table, run_id="b")
+    late = datetime.now(UTC) + timedelta(days=30)
+    done = maintained(files, table, late, run_id="c")
+    assert (done["snapshots_expired"], done["columns_counted"]) == (2, 2)
+    assert len(statistics_files(files, table)) == 1
+
+
+def test_pyiceberg_reads_a_table_with_statistics(files: SparkSession, table: str) -> None:
+    """Recovery and the asking for maintenance look at tables with it."""
+    put(files, table, 1, 1)
+    maintained(files, table)
+    place = Path(urlsplit(publish.load_table(files, table).location()).path)
+    newest = max((place / "metadata").glob("*.metadata.json"), key=lambda path: path.stat().st_mtime_ns)
+    metadata = TableMetadataUtil.parse_raw(newest.read_text())
+    assert [each.snapshot_id for each in metadata.statistics] == [metadata.current_snapshot_id]
+
+
+@pytest.mark.parametrize(
+    ("commits", "counted", "due"),
+    [
+        ([], {1}, True),
+        ([(3, True), (2, False)], {2}, True),
+        ([(3, False), (2, False), (1, True)], {2}, False),
+        ([(3, False), (2, True), (1, True)], {1}, True),
+        ([(3, False), (2, False)], {1}, True),
+        ([(3, True)], {3}, False),
+    ],
+)
+def test_due_is_what_changed_after_the_last_count(
+    commits: list[tuple[int, bool]], counted: set[int], due: bool
+) -> None:
+    assert statistics.is_due([statistics.Commit(*each) for each in commits], counted) is due
+
+
 # --- a run --------------------------------------------------------------------------------------
 
 
@@ -351,8 +508,12 @@ def test_a_run_reports_what_it_did_to_each_table(files: SparkSession, table: str
     put(files, table, 1, 2)
     operations = FolderObjects(tmp_path)
     operations.put_json("run/manifest.json", manifest("flights", "flights__quarantine"))
-    report = maintain.maintain(files, job(), operations)
+    write.create_table(files, f"{table}__quarantine", COLUMNS, BY_MONTH)
+    catalog = Catalog()
+    report = maintain.maintain(files, replace(job(), catalog=catalog), operations)
     assert operations.get_json("run/report.json") == report
-    [done] = report["tables"]
+    done, empty = report["tables"]
     assert (done["table"], done["files_before"], done["files_after"]) == ("flights", 2, 1)
+    assert (empty["table"], empty["columns_counted"]) == ("flights__quarantine", 0)
     assert report["failed"] == {}
+    assert catalog.told == [table]

@@ -6,6 +6,7 @@ a lake in good health never takes.
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -155,6 +156,21 @@ def test_a_maintained_table_has_fewer_files_and_the_same_rows(
             "SUCCEEDED",
             len(MODELS) if writer == REFRESH_WRITER else 2,
         )
+
+
+def test_athena_is_told_to_plan_with_a_maintained_tables_statistics(
+    lake: TwinLake, maintained: tuple[Look, Look]
+) -> None:
+    database = lake.cli.name("SilverDatabaseName")
+    told = {}
+    for name in ("flights", "flights__quarantine"):
+        table = lake.client("glue").get_table(DatabaseName=database, Name=name)["Table"]
+        told[name] = table["Parameters"].get("use_iceberg_statistics")
+    assert told == {"flights": "true", "flights__quarantine": None}
+    run = lake.runs(FLIGHTS)[-1]
+    report = json.loads(lake.operations_text(f"runs/promote/flights/{run['run_id']}/report.json"))
+    counted = {table["table"]: table["columns_counted"] > 0 for table in report["tables"]}
+    assert counted == {"flights": True, "flights__quarantine": False}
 
 
 def test_nobody_needs_maintenance_right_after_it(lake: TwinLake, maintained: tuple[Look, Look]) -> None:

@@ -200,6 +200,7 @@ def test_the_manifest_names_the_writers_tables_and_the_limits():
             "retention_days": 5,
             "min_snapshots": 4,
             "orphan_days": 3,
+            "statistics_bytes": 68719476736,
         }
 
 

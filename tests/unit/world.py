@@ -332,6 +332,6 @@ def _silver_report(request: RunRequest, files: list[dict[str, Any]]) -> dict[str
 
 def _maintenance_report(request: RunRequest, manifest: MaintenanceManifest) -> dict[str, Any]:
     counts = {"files_before": 6, "files_after": 1, "bytes_before": 60, "bytes_after": 50, "seconds": 1.0}
-    counts |= {"branches_dropped": 0, "snapshots_expired": 0, "orphans_removed": 0}
+    counts |= {"branches_dropped": 0, "snapshots_expired": 0, "orphans_removed": 0, "columns_counted": 0}
     tables = [{"table": name, **counts} for name in manifest["tables"]]
     return {"run_id": request.run_id, "tables": tables, "failed": {}, "seconds": 1.0}

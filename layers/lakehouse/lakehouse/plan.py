@@ -36,6 +36,8 @@ MIN_INPUT_FILES = 2
 """Two small files of a partition are joined: whether the table was worth a run is decided before."""
 ORPHAN_DAYS = 3
 """A file that no snapshot knows may belong to a commit under way, unless it is as old as this."""
+STATISTICS_BYTES = 64 * 1024**3
+"""Counting values reads a table whole, whenever maintenance finds new rows: up to here in a few minutes."""
 
 
 def plan(lake: Lake, request: RunRequest) -> PlanResult | MaintenancePlan:
@@ -138,4 +140,5 @@ def _maintenance_manifest(lake: Lake, request: RunRequest) -> MaintenanceManifes
         "retention_days": lake.settings.snapshot_retention_days,
         "min_snapshots": lake.settings.min_snapshots,
         "orphan_days": ORPHAN_DAYS,
+        "statistics_bytes": STATISTICS_BYTES,
     }

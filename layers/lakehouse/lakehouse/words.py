@@ -484,7 +484,7 @@ class MaintenanceManifest(TypedDict):
 
     Files of a partition are joined up to ``target_file_bytes``, from ``min_input_files`` on. Snapshots are
     kept for ``retention_days``, and the newest ``min_snapshots`` in any case; a file that no snapshot knows
-    is removed once it is older than ``orphan_days``.
+    is removed once it is older than ``orphan_days``. Tables up to ``statistics_bytes`` get statistics.
     """
 
     run_id: str
@@ -496,10 +496,14 @@ class MaintenanceManifest(TypedDict):
     retention_days: int
     min_snapshots: int
     orphan_days: int
+    statistics_bytes: int
 
 
 class MaintainedTable(TypedDict):
-    """What maintenance did to one table. Files are data and delete files of main; sizes in bytes."""
+    """What maintenance did to one table. Files are data and delete files of main; sizes in bytes.
+
+    ``columns_counted``: those that got statistics; none where no row had changed.
+    """
 
     table: str
     files_before: int
@@ -509,6 +513,7 @@ class MaintainedTable(TypedDict):
     branches_dropped: int
     snapshots_expired: int
     orphans_removed: int
+    columns_counted: int
     seconds: float
 
 
