@@ -55,7 +55,8 @@ class GlueCatalog:
         parameters = found.get("Parameters", {})
         if parameters.get(ATHENA) == "true":
             return
-        changed: Any = {key: value for key, value in found.items() if key in INPUT}
+        # An owner that nobody is may be answered as an empty text, which is not taken back.
+        changed: Any = {key: value for key, value in found.items() if key in INPUT and value != ""}
         changed["Parameters"] = {**parameters, ATHENA: "true"}
         self._client.update_table(
             DatabaseName=database,
