@@ -259,6 +259,7 @@ ASK = (["athena:StartQueryExecution", "athena:GetQueryExecution"], ["*"])
 GET_TABLE = (["glue:GetTable"], ["*"])
 READ = (["s3:ListBucket", "s3:GetObject"], [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"])
 FIND = (["s3:GetBucketLocation"], [f"arn:aws:s3:::{RESULTS}"])
+DEFAULT = (["glue:GetDatabase"], ["arn:aws:glue:us-east-1:000000000000:database/default"])
 WRITE = (["s3:PutObject"], [f"arn:aws:s3:::{RESULTS}/*"])
 
 
@@ -267,17 +268,17 @@ WRITE = (["s3:PutObject"], [f"arn:aws:s3:::{RESULTS}/*"])
     [
         (
             "no-table",
-            (ASK, READ, FIND, WRITE),
+            (ASK, DEFAULT, READ, FIND, WRITE),
             "PERMISSION_DENIED: Insufficient permissions to execute the query.",
         ),
         (
             "no-files",
-            (ASK, GET_TABLE, FIND, WRITE),
+            (ASK, DEFAULT, GET_TABLE, FIND, WRITE),
             "PERMISSION_DENIED: Access denied when reading s3://athena-tests",
         ),
         (
             "no-results",
-            (ASK, GET_TABLE, FIND, READ),
+            (ASK, DEFAULT, GET_TABLE, FIND, READ),
             "PERMISSION_DENIED: Access denied when writing output to url: s3://",
         ),
     ],
@@ -290,14 +291,21 @@ def test_a_query_has_only_its_callers_permissions(
 
 
 def test_a_caller_with_just_what_it_takes_gets_an_answer(account: Account) -> None:
-    user = account.make_user("athena-tests-all", ASK, GET_TABLE, READ, FIND, WRITE)
+    user = account.make_user("athena-tests-all", ASK, DEFAULT, GET_TABLE, READ, FIND, WRITE)
     assert execute(user, "SELECT count(*) FROM trips")["Status"]["State"] == "SUCCEEDED"
 
 
 def test_a_caller_who_may_not_look_where_the_results_go_cannot_ask(account: Account) -> None:
     """https://docs.aws.amazon.com/athena/latest/ug/s3-permissions.html"""
-    user = account.make_user("athena-tests-nowhere", ASK, GET_TABLE, READ, WRITE)
+    user = account.make_user("athena-tests-nowhere", ASK, DEFAULT, GET_TABLE, READ, WRITE)
     with pytest.raises(ClientError, match=f"Unable to verify/create output bucket {RESULTS}"):
+        execute(user, "SELECT count(*) FROM trips")
+
+
+def test_a_caller_who_may_not_look_at_the_default_database_cannot_ask(account: Account) -> None:
+    """https://docs.aws.amazon.com/athena/latest/ug/fine-grained-access-to-glue-resources.html"""
+    user = account.make_user("athena-tests-no-default", ASK, GET_TABLE, READ, FIND, WRITE)
+    with pytest.raises(ClientError, match=r"glue:GetDatabase on .*database/default"):
         execute(user, "SELECT count(*) FROM trips")
 
 

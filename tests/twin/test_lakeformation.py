@@ -13,6 +13,11 @@ from tests.twin.account import Account, Asked, policy, wait_for
 
 BUCKET = "guarded"
 DATABASE = "guarded"
+RESULTS = (
+    ["s3:GetBucketLocation", "s3:GetObject", "s3:PutObject"],
+    [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/results/*"],
+)
+"""What a query's caller needs where its results go."""
 STACK = "guarded"
 KEY = "guarded:classification"
 COLUMNS = {"id": "int", "city": "string", "salary": "int"}
@@ -73,9 +78,14 @@ def account(twin: dict[str, str]) -> Iterator[Account]:
         Configuration={"ResultConfiguration": {"OutputLocation": f"s3://{BUCKET}/results/"}},
     )
     role(account, "location", {"Service": "lakeformation.amazonaws.com"}, (["s3:*"], ["*"]))
-    catalog = ["glue:GetTable", "glue:GetTables", "glue:GetDatabases", "glue:GetPartitions"]
-    results = [f"arn:aws:s3:::{BUCKET}/results/*"]
-    own = (["athena:*", *catalog], ["*"]), (["s3:PutObject"], results)
+    catalog = [
+        "glue:GetTable",
+        "glue:GetTables",
+        "glue:GetDatabase",
+        "glue:GetDatabases",
+        "glue:GetPartitions",
+    ]
+    own = (["athena:*", *catalog], ["*"]), RESULTS
     people = {"AWS": f"arn:aws:iam::{number}:root"}
     role(account, "reader", people, *own, (["lakeformation:GetDataAccess"], ["*"]))
     role(account, "barred", people, *own)
@@ -181,8 +191,8 @@ def test_a_filter_shows_its_rows_and_a_tag_grant_beside_it_all(account: Account)
         account,
         "filtered",
         {"AWS": f"arn:aws:iam::{account.endpoint['account']}:root"},
-        (["athena:*", "glue:GetTable", "lakeformation:GetDataAccess"], ["*"]),
-        (["s3:PutObject"], [f"arn:aws:s3:::{BUCKET}/results/*"]),
+        (["athena:*", "glue:GetDatabase", "glue:GetTable", "lakeformation:GetDataAccess"], ["*"]),
+        RESULTS,
     )
     named = {"DatabaseName": DATABASE, "TableName": "people_closed", "Name": "romans"}
     data = {

@@ -61,6 +61,7 @@ class Queries:
                     _require_results(self._context, headers, json.loads(body))
                 if action == "StartQueryExecution":
                     request = _checked(json.loads(body))
+                    _require_default_database(self._context, headers)
                     _require_bucket(self._context, headers, request)
             except ApiError as error:
                 return error_answer(error)
@@ -199,6 +200,18 @@ def _checked(request: JsonObject) -> JsonObject:
     return {**request, "WorkGroup": name, "ResultConfiguration": results}
 
 
+def _require_default_database(context: Context, headers: dict[str, str]) -> None:
+    """Athena looks at the database ``default`` as the caller, whatever is asked.
+
+    Source: Athena user guide, "Configure access to databases and tables in the AWS Glue Data Catalog".
+    """
+    default = f"arn:aws:glue:{context.region}:{context.account}:database/default"
+    if not _may(context, headers, "glue:GetDatabase", default):
+        raise ApiError(
+            "AccessDeniedException", f"The caller is not authorized to perform: glue:GetDatabase on {default}"
+        )
+
+
 def _require_bucket(context: Context, headers: dict[str, str], request: JsonObject) -> None:
     """Athena looks where the bucket of the results is, as the caller, before it takes a query.
 
@@ -219,7 +232,7 @@ def _require_results(context: Context, headers: dict[str, str], request: JsonObj
 
 def _may(context: Context, headers: dict[str, str], action: str, resource: str) -> bool:
     key_id = router.extract_access_key_id(headers)
-    return iam_evaluator.enforce(key_id, action, "s3", context.region, resource) is None
+    return iam_evaluator.enforce(key_id, action, action.partition(":")[0], context.region, resource) is None
 
 
 def _name_result_file(execution: JsonObject) -> None:
