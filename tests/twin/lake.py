@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -293,6 +294,14 @@ class TwinLake:
     def query(self, sql: str, layer: str = "silver") -> list[list[Any]]:
         """The rows of a query through Athena's API."""
         return athena.run(self.cli, sql, layer=layer, max_rows=100_000).rows
+
+    def result_file(self, sql: str, layer: str = "silver") -> list[list[str]]:
+        """The rows of a query as texts, from the file that Athena leaves: in one piece, where pages take seconds."""
+        query_id = athena.run(self.cli, sql, layer=layer, max_rows=1).query_id
+        execution = self.client("athena").get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+        bucket, _, key = execution["ResultConfiguration"]["OutputLocation"][len("s3://") :].partition("/")
+        text = self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+        return [*csv.reader(text.splitlines())][1:]
 
     def count(self, table: str, layer: str = "silver") -> int:
         """How many rows a table has."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -41,6 +42,7 @@ __all__ = ["told"]
 
 ROUNDS = 20 if os.environ.get("LAKEHOUSE_SOAK") else 3
 YEAR = 2041
+FRACTION = re.compile(r"-?\d+\.\d+(E-?\d+)?")
 MODELS = {path.stem for path in (ROOT / "models").glob("*.sql")}
 FLIGHTS, WEATHER = "promote:flights", "promote:weather"
 WRITERS = (FLIGHTS, WEATHER, REFRESH_WRITER)
@@ -70,13 +72,13 @@ def known_runs(lake: TwinLake) -> dict[str, set[str]]:
 
 def gold(lake: TwinLake) -> dict[str, list[str]]:
     """All rows of all Gold tables; sums of fractions are compared to eight digits."""
-    return {
-        name: sorted(map(readable, lake.query(f"SELECT * FROM {name}", "gold"))) for name in gold_tables(lake)
-    }
+    rows = {name: lake.result_file(f"SELECT * FROM {name}", "gold") for name in gold_tables(lake)}
+    assert all(rows.values())
+    return {name: sorted(repr([*map(readable, row)]) for row in found) for name, found in rows.items()}
 
 
-def readable(row: list[Any]) -> str:
-    return repr([f"{value:.8g}" if isinstance(value, float) else value for value in row])
+def readable(value: str) -> str:
+    return f"{float(value):.8g}" if FRACTION.fullmatch(value) else value
 
 
 class Rounds(NamedTuple):
