@@ -347,3 +347,27 @@ def test_the_job_that_makes_a_table_closes_it_and_a_deployment_opens_it(
     assert govern("AssetsFunctionRole", plan_of(layer, {})) == ({}, {})
     assert govern("AssetsFunctionRole", plan_of(layer, {}, united["own"])) == ({}, united)
     assert govern("AssetsFunctionRole", plan_of(layer, {})) == ({}, {})
+
+
+def test_a_job_that_a_deployment_overtakes_takes_back_what_it_opened(
+    deployed: TwinLake, twin: dict[str, str], layer: str
+) -> None:
+    job = {"silver": "SilverJobRole", "gold": "GoldJobRole"}[layer]
+    database = deployed.cli.name(f"{layer.capitalize()}DatabaseName")
+    roles_begin = f"arn:aws:iam::{deployed.endpoint.account}:role/{STACK}-"
+    looks = iter([True, False])
+    with account_of(deployed, twin, job) as who:
+        plan = plan_of(layer, {"carrier": "public"}, "carrier = 'UA'")
+        governor = Governor(who.client("lakeformation"), roles_begin, plan, is_newest=lambda: next(looks))
+        governor.govern(layer, database, RARE, ["carrier", "tailnum"])
+    assert [*looks] == []
+    columns, filters = governed(deployed, database)
+    assert (columns, filters) == ({}, {"own": "carrier = 'UA'"})
+    of_filter = {
+        "TableCatalogId": deployed.endpoint.account,
+        "DatabaseName": database,
+        "TableName": RARE,
+        "Name": "own",
+    }
+    listed = deployed.client("lakeformation").list_permissions(Resource={"DataCellsFilter": of_filter})
+    assert listed["PrincipalResourcePermissions"] == []
