@@ -336,7 +336,7 @@ class Refresh:
             publish.commit_marker(self.spark, table, branch, summary, head)
         else:
             gold_table.evolve(self.spark, table, frame, plan)
-            self._govern(plan)
+            self.governed.close("gold", self.lake.gold_database, plan["model"], self._columns(table))
             gold_table.move(self.spark, table, self._location(plan))
             publish.create_branch(self.spark, table, branch)
             rows = gold_table.aligned(self.spark, table, frame)
@@ -346,14 +346,18 @@ class Refresh:
         publish.publish(self.spark, table, branch)
         self.log.published.add(plan["model"])
         gold_table.purge_former_place(self.spark, table)
+        self._govern(plan)
 
     def _location(self, plan: ModelPlan) -> str | None:
         return self.lake.location(self.governed.folder(plan["model"]), plan["model"])
 
     def _govern(self, plan: ModelPlan) -> None:
-        if self.governed.governor is not None:
-            columns = self.spark.table(self.lake.table("gold", plan["model"])).columns
-            self.governed.tag("gold", self.lake.gold_database, plan["model"], columns)
+        """Open what the model opens, now that the table's rows are this model's."""
+        columns = self._columns(self.lake.table("gold", plan["model"]))
+        self.governed.tag("gold", self.lake.gold_database, plan["model"], columns)
+
+    def _columns(self, table: str) -> list[str]:
+        return self.spark.table(table).columns
 
     def _summary(self, outcome: TableOutcome) -> dict[str, str]:
         return {

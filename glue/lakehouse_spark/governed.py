@@ -1,8 +1,9 @@
 """What a run does for governance: tags on the tables it makes, and where a Gold table lies.
 
-A run never opens what is closed already: the plan it works with was pinned when it claimed, and a deployment
-may have closed a column since. Columns without a tag of their own are opened, and nothing else is; once
-another deployment has retired the run's assets, not even those are.
+The plan that a run works with was pinned when it claimed, and a deployment may have closed a column since: once
+another deployment has retired the run's assets, it opens nothing. Before that it opens columns without a tag
+of their own. Only a Gold table whose rows are the plan's may be opened further: a contract is about the rows
+that are there, so a deployment opens Silver's columns; a model is about the rows it is going to make.
 """
 
 from __future__ import annotations
@@ -36,9 +37,17 @@ class Governed:
     governor: Governor | None = None
 
     def tag(self, layer: str, database: str, table: str, columns: Iterable[str]) -> None:
-        """Open the columns of a table that its contract or model opens. Nothing where IAM alone decides."""
+        """Open the columns of a table that its contract or model opens. Nothing where IAM alone decides.
+
+        A Gold table is tagged once its rows are the model's, and not before.
+        """
         if self.governor is not None:
-            self.governor.govern(layer, database, table, columns)
+            self.governor.govern(layer, database, table, columns, loosen=layer == "gold")
+
+    def close(self, layer: str, database: str, table: str, columns: Iterable[str]) -> None:
+        """Close the columns that its contract or model closes, before rows come that are to be closed."""
+        if self.governor is not None:
+            self.governor.close(layer, database, table, columns)
 
     def folder(self, model: str) -> str:
         """Under which prefix of the bucket a Gold table belongs; closed, as long as nothing says

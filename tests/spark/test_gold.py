@@ -185,7 +185,8 @@ class Refusing:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def govern(self, *_about: object) -> None:
+    def govern(self, *_about: object, loosen: bool) -> None:
+        assert loosen
         raise self.error
 
 
@@ -215,6 +216,42 @@ def test_whatever_a_model_dies_of_it_is_named_and_the_others_are_made(
     assert failure["failure_class"] == failure_class
     assert "CANARY" not in str(failure) + str(run.saved)
     assert [each["table"] for each in run.saved[-1]["models"]] == ["daily"]  # it was made before
+
+
+class Watching:
+    """Lake Formation's place in a run: notes what Gold's table holds when it is closed, and when it is opened."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self.spark = spark
+        self.seen: list[tuple[str, int]] = []
+
+    def govern(self, *_about: object, loosen: bool) -> None:
+        self.seen.append(("opened" if loosen else "kept", self.spark.table(DAILY).count()))
+
+    def close(self, *_about: object) -> None:
+        self.seen.append(("closed", self.spark.table(DAILY).count()))
+
+
+def test_a_table_is_closed_before_its_rows_change_and_opened_after(lake: SparkSession) -> None:
+    land(lake)
+    watching = Watching(lake)
+
+    def governed_by(run_id: str) -> Run:
+        run = Run(lake, run_id)
+        run.refresh.governed = Governed(None, watching)  # type: ignore[arg-type] # a duck
+        return run
+
+    governed_by("refresh-1")(DAILY_PLAN)
+    before = lake.table(DAILY).count()
+    lake.sql(f"INSERT INTO {FLIGHTS} VALUES (DATE '2013-05-05', 'UA', 4)")
+    governed_by("refresh-2")(DAILY_PLAN)
+    governed_by("refresh-3")(DAILY_PLAN)
+    assert watching.seen == [
+        ("opened", before),
+        ("closed", before),
+        ("opened", before + 1),
+        ("opened", before + 1),
+    ]
 
 
 def test_a_column_that_has_not_landed_is_waited_for(lake: SparkSession) -> None:

@@ -333,8 +333,8 @@ def test_the_job_that_makes_a_table_closes_it_and_a_deployment_opens_it(
     def govern(role: str, plan: GovernancePlan) -> tuple[dict[str, str], dict[str, str]]:
         with account_of(deployed, twin, role) as who:
             deploys = role == "AssetsFunctionRole"
-            governor = Governor(who.client("lakeformation"), roles_begin, plan, may_loosen=deploys)
-            governor.govern(layer, database, RARE, ["carrier", "tailnum"])
+            governor = Governor(who.client("lakeformation"), roles_begin, plan, deploys=deploys)
+            governor.govern(layer, database, RARE, ["carrier", "tailnum"], loosen=True)
         return governed(deployed, database)
 
     both = {"carrier": "public", "tailnum": "internal"}
@@ -359,7 +359,7 @@ def test_a_job_that_a_deployment_overtakes_takes_back_what_it_opened(
     with account_of(deployed, twin, job) as who:
         plan = plan_of(layer, {"carrier": "public"}, "carrier = 'UA'")
         governor = Governor(who.client("lakeformation"), roles_begin, plan, is_newest=lambda: next(looks))
-        governor.govern(layer, database, RARE, ["carrier", "tailnum"])
+        governor.govern(layer, database, RARE, ["carrier", "tailnum"], loosen=True)
     assert [*looks] == []
     columns, filters = governed(deployed, database)
     assert (columns, filters) == ({}, {"own": "carrier = 'UA'"})

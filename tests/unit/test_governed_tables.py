@@ -56,6 +56,20 @@ def test_the_tables_that_are_there_are_governed(client: Client) -> None:
     }
 
 
+@mock_aws
+@pytest.mark.parametrize(("layer", "left"), [("silver", "public"), ("gold", "restricted")])
+def test_a_deployment_opens_no_gold_column_whose_rows_are_those_of_the_model_before(
+    client: Client, layer: str, left: str
+) -> None:
+    database = {"silver": SETTINGS.silver_database, "gold": SETTINGS.gold_database}[layer]
+    tables = GovernedTables(of_tables(1, database), client, SETTINGS)
+    for classification in ("restricted", "public"):
+        one = plan(carrier=classification)
+        [access] = one["tables"].values()
+        tables.govern({**one, "tables": {f"{layer}.fleet": access}})
+    assert client.lake.assigned[(database, "fleet", "carrier")] == {"lake-dev:classification": left}
+
+
 class Busy:
     """Lake Formation that is busy with another change some times, or refuses a table."""
 
@@ -76,15 +90,15 @@ class Busy:
         return call
 
 
-def of_tables(count: int) -> Any:
-    """Glue with so many tables in Gold: fleet, fleet1, ..."""
+def of_tables(count: int, database_name: str = SETTINGS.gold_database) -> Any:
+    """Glue with so many tables in a database: fleet, fleet1, ..."""
     glue = boto3.client("glue", region_name="us-east-1")
     for database in (SETTINGS.silver_database, SETTINGS.gold_database):
         glue.create_database(DatabaseInput={"Name": database})
     columns: list[Any] = [{"Name": "carrier", "Type": "string"}]
     for index in range(count):
         glue.create_table(
-            DatabaseName=SETTINGS.gold_database,
+            DatabaseName=database_name,
             TableInput={"Name": f"fleet{index or ''}", "StorageDescriptor": {"Columns": columns}},
         )
     return glue

@@ -72,7 +72,8 @@ def govern(
 ) -> list[str]:
     """The changes that governing made."""
     client.called.clear()
-    Governor(client, ROLES, governance, may_loosen=deploys).govern("gold", DATABASE, "fleet", columns)
+    governor = Governor(client, ROLES, governance, deploys=deploys)
+    governor.govern("gold", DATABASE, "fleet", columns, loosen=deploys)
     return client.called
 
 
@@ -123,7 +124,7 @@ def of(name: str | None, **columns: str) -> GovernancePlan:
 
 def test_a_table_that_the_plan_does_not_name_stays_closed(client: Client) -> None:
     governor = Governor(client, ROLES, plan(carrier="public"))
-    governor.govern("gold", DATABASE, "other", ["carrier"])
+    governor.govern("gold", DATABASE, "other", ["carrier"], loosen=True)
     assert client.called == []
     assert seen(client).columns == ()
 
@@ -162,6 +163,22 @@ def test_a_run_closes_what_became_classified_and_opens_nothing_that_is_closed(cl
     govern(client, plan(carrier="public", tailnum="restricted", flights="internal"))
     govern(client, plan(carrier="restricted", tailnum="public", flights="public"), deploys=False)
     assert tags(client) == {"carrier": "restricted", "tailnum": "restricted", "flights": "internal"}
+
+
+def test_a_run_whose_rows_are_the_plans_opens_what_was_closed(client: Client) -> None:
+    govern(client, plan(carrier="restricted", tailnum="public"))
+    run = Governor(client, ROLES, plan(carrier="public", tailnum="restricted", flights="public"))
+    run.close("gold", DATABASE, "fleet", COLUMNS)
+    assert tags(client) == {"carrier": "restricted", "tailnum": "restricted"}
+    run.govern("gold", DATABASE, "fleet", COLUMNS, loosen=True)
+    assert tags(client) == {"carrier": "public", "tailnum": "restricted", "flights": "public"}
+
+
+def test_a_run_that_is_overtaken_while_it_opens_what_was_closed_closes_it_again(client: Client) -> None:
+    govern(client, plan(carrier="restricted"))
+    overtaken = Deployed(2, then=lambda: govern(client, plan(carrier="restricted")))
+    assert govern_late(client, plan(carrier="public"), overtaken, loosen=True) != []
+    assert seen(client).columns == ()
 
 
 def test_a_classification_that_a_run_does_not_know_is_kept_as_the_strictest(client: Client) -> None:
@@ -257,10 +274,12 @@ class Deployed:
         return self.looks < self.overtaken_at
 
 
-def govern_late(client: Client, governance: GovernancePlan, deployed: Deployed) -> list[str]:
+def govern_late(
+    client: Client, governance: GovernancePlan, deployed: Deployed, *, loosen: bool = False
+) -> list[str]:
     client.called.clear()
     governor = Governor(client, ROLES, governance, is_newest=deployed)
-    governor.govern("gold", DATABASE, "fleet", COLUMNS)
+    governor.govern("gold", DATABASE, "fleet", COLUMNS, loosen=loosen)
     return client.called
 
 
@@ -310,7 +329,7 @@ def test_a_run_that_is_overtaken_takes_back_the_grant_it_made_and_no_other(clien
     other = filtered(plan(carrier="public"), "carrier = 'UA'", "carrier-aa")
 
     def deployed() -> None:
-        Governor(client, ROLES, other, may_loosen=True).govern("gold", DATABASE, "fleet", COLUMNS)
+        govern(client, other)
         client.grant_permissions(
             Principal={"DataLakePrincipalIdentifier": ROLES + "carrier-ua"},
             Resource={"DataCellsFilter": {"TableCatalogId": ACCOUNT, "DatabaseName": DATABASE, "TableName": "fleet", "Name": "own"}},
@@ -330,7 +349,7 @@ def test_a_tag_that_is_not_taken_is_told(client: Client) -> None:
 
 def test_roles_that_name_no_account_are_told(client: Client) -> None:
     with pytest.raises(NotGoverned, match="'lake-dev-' is not how the ARNs of the lake's roles begin"):
-        Governor(client, "lake-dev-", plan(carrier="public")).govern("gold", DATABASE, "fleet", COLUMNS)
+        Governor(client, "lake-dev-", plan(carrier="public")).close("gold", DATABASE, "fleet", COLUMNS)
 
 
 # --- What a run takes from the assets it was started with -------------------------------------------
@@ -382,3 +401,16 @@ def test_a_run_tags_by_its_plan(client: Client) -> None:
     run.tag("gold", DATABASE, "fleet", COLUMNS)
     assert tags(client) == {"carrier": "public"}
     NOT_GOVERNED.tag("gold", DATABASE, "fleet", COLUMNS)
+
+
+@pytest.mark.parametrize(("layer", "left"), [("silver", "restricted"), ("gold", "public")])
+def test_a_run_opens_more_only_where_its_rows_are_what_the_plan_says(
+    client: Client, layer: str, left: str
+) -> None:
+    """A Gold table's are, once its model has made them. A contract's deployment opens Silver's itself."""
+    govern(client, plan(carrier="restricted"))
+    governance = plan(carrier="public")
+    governance["tables"][f"{layer}.fleet"] = governance["tables"]["gold.fleet"]
+    run = governed(Assets(governance), "assets/1/", Governing(client, ROLES))  # type: ignore[arg-type] # a duck
+    run.tag(layer, DATABASE, "fleet", COLUMNS)
+    assert tags(client) == {"carrier": left}

@@ -37,9 +37,9 @@ class Governor:
     client: Any
     roles: str
     plan: GovernancePlan
-    may_loosen: bool = False
-    """Whether to open what is closed and take filters away. Only a deployment may, whose plan is the
-    newest."""
+    deploys: bool = False
+    """Whether this is a deployment, whose plan is the newest: only it takes filters away and moves a table
+    to another domain."""
     is_newest: Callable[[], bool] = lambda: True
     """Whether the plan is still the deployed one. A run whose plan is not only closes: it opens no column,
     makes no filter and grants none."""
@@ -61,21 +61,30 @@ class Governor:
             raise NotGoverned(f"'{self.roles}' is not how the ARNs of the lake's roles begin")
         return found.groupdict()
 
-    def govern(self, layer: str, database: str, table: str, columns: Iterable[str]) -> None:
+    def govern(
+        self, layer: str, database: str, table: str, columns: Iterable[str], *, loosen: bool
+    ) -> None:
         """Tag the columns a table has and filter its rows. What the plan does not name is closed.
 
-        Raises ``NotGoverned``.
+        ``loosen``: whether the rows are what the plan says, so that a column that is closed more strictly
+        than that may be opened. Raises ``NotGoverned``.
         """
         access = self.plan["tables"].get(f"{layer}.{table}")
         filters = [each for each in self.plan["row_filters"] if each["table"] == f"{layer}.{table}"]
-        opens = self.may_loosen or self.is_newest()
-        tagged = self._tag_columns(database, table, list(columns), access, opens=opens)
-        if opens:
-            placed = self._tag_domain(database, table, access)
-            granted = self._filter_rows(database, table, filters)
-            changed = bool(tagged or placed or granted)
-            if changed and not (self.may_loosen or self.is_newest()):
-                self._take_back(database, table, tagged, granted, placed=placed)
+        if not (self.deploys or self.is_newest()):
+            return self.close(layer, database, table, columns)
+        tagged = self._tag_columns(database, table, list(columns), access, loosen=loosen)
+        placed = self._tag_domain(database, table, access)
+        granted = self._filter_rows(database, table, filters)
+        changed = bool(tagged or placed or granted)
+        if changed and not (self.deploys or self.is_newest()):
+            self._take_back(database, table, tagged, granted, placed=placed)
+        return None
+
+    def close(self, layer: str, database: str, table: str, columns: Iterable[str]) -> None:
+        """Close what the plan closes, and open nothing. Raises ``NotGoverned``."""
+        access = self.plan["tables"].get(f"{layer}.{table}")
+        self._tag_columns(database, table, list(columns), access, loosen=False, opens=False)
 
     def _take_back(
         self, database: str, table: str, tagged: list[str], granted: list[tuple[str, str]], *, placed: bool
@@ -91,12 +100,19 @@ class Governor:
     # --- Tags ---------------------------------------------------------------------------------------
 
     def _tag_columns(
-        self, database: str, table: str, columns: list[str], access: TableAccess | None, *, opens: bool
+        self,
+        database: str,
+        table: str,
+        columns: list[str],
+        access: TableAccess | None,
+        *,
+        loosen: bool,
+        opens: bool = True,
     ) -> list[str]:
-        """Returns the columns that got another tag."""
+        """Returns the columns that got another tag. ``opens``: whether one without a tag may get one."""
         wanted = {} if access is None else access["columns"]
         present = self._column_tags(database, table, columns)
-        if not self.may_loosen:
+        if not loosen:
             wanted = self._kept_closed(wanted, present)
         if not opens:
             wanted = {column: value for column, value in wanted.items() if column in present}
@@ -156,7 +172,7 @@ class Governor:
         """
         wanted = None if access is None else access["domain"]
         present = self._domain(database, table)
-        if present is not None and not self.may_loosen:
+        if present is not None and not self.deploys:
             return False
         self._change_domain(database, table, wanted, present)
         return wanted is not None and present is None
@@ -194,7 +210,7 @@ class Governor:
         Returns the new grants: filter and role.
         """
         present = self._filters(database, table)
-        for name in present.keys() - {each["name"] for each in wanted} if self.may_loosen else ():
+        for name in present.keys() - {each["name"] for each in wanted} if self.deploys else ():
             self._grant_to(database, table, name, set(), only=True)
             self.client.delete_data_cells_filter(TableCatalogId=self.account, **_named(database, table, name))
         granted = []
@@ -203,11 +219,11 @@ class Governor:
             if name not in present:
                 self.client.create_data_cells_filter(TableData=data)
             elif _differ(present[name], data):
-                if not self.may_loosen:
+                if not self.deploys:
                     continue
                 self.client.update_data_cells_filter(TableData=data)
             roles = {self.roles + each["role"]}
-            new = self._grant_to(database, table, name, roles, only=self.may_loosen)
+            new = self._grant_to(database, table, name, roles, only=self.deploys)
             granted += [(name, role) for role in new]
         return granted
 

@@ -58,9 +58,11 @@ class GovernedTables:
     def govern(self, plan: GovernancePlan) -> int:
         """Put the plan's tags and filters on every table; returns how many.
 
+        A Gold column whose tag is stricter than the plan's keeps it: the rows are those of the model before,
+        until a refresh has made them anew and opens the column.
         Raises ``AwsError`` and ``NotGoverned``.
         """
-        governor = Governor(self._lake_formation, self._settings.governed_roles, plan, may_loosen=True)
+        governor = Governor(self._lake_formation, self._settings.governed_roles, plan, deploys=True)
         layers = {"silver": self._settings.silver_database, "gold": self._settings.gold_database}
         found = [
             (layer, database, table, columns)
@@ -78,7 +80,7 @@ class GovernedTables:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with aws_call("lakeformation", "GovernTable"):
-                    return governor.govern(layer, database, table, columns)
+                    return governor.govern(layer, database, table, columns, loosen=layer == "silver")
             except AwsError as error:
                 if error.code != BUSY or attempt == ATTEMPTS:
                     raise
