@@ -27,6 +27,8 @@ from botocore.config import Config
 from twin.errors import CallRefusedError, RoleUnusableError
 
 SESSION_SECONDS = 12 * 3600
+KEPT_CLIENTS = 64
+"""Making a client takes a tenth of a second of processor time, and another handshake."""
 Credentials = dict[str, str]
 JsonObject = dict[str, Any]
 
@@ -59,6 +61,7 @@ class Context:
     # Not typed as boto3's: its stubs know a client only by a literal name.
     _session: Any = field(default_factory=boto3.session.Session)
     _session_lock: threading.Lock = field(default_factory=threading.Lock)
+    _clients: dict[tuple[str | None, ...], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._base_handlers.update(self.app.SERVICE_HANDLERS)
@@ -106,23 +109,34 @@ class Context:
         """A boto3 client of ``service`` with these credentials, over HTTPS, in the request's region."""
         from ministack.core.responses import get_region
 
+        keys = (credentials[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+        key = (service, get_region(), *keys, credentials.get("AWS_SESSION_TOKEN"))
+        with self._session_lock:  # a boto3 session may not make two clients at once
+            client = self._clients.pop(key, None) or self._make_client(*key)
+            self._clients[key] = client  # the one used last stands last
+            if len(self._clients) > KEPT_CLIENTS:
+                del self._clients[next(iter(self._clients))]
+        return client
+
+    def _make_client(
+        self, service: str, region: str, key_id: str, secret: str, token: str | None = None
+    ) -> Any:
         config = Config(
             read_timeout=900,
             # One attempt: who calls for a state machine or a job must see the first answer, as on AWS's side.
             retries={"total_max_attempts": 1},
             s3={"addressing_style": "path"},
         )
-        with self._session_lock:  # a boto3 session may not make two clients at once
-            return self._session.client(
-                service,
-                endpoint_url=self.endpoint,
-                region_name=get_region(),
-                verify=str(self.ca_bundle),
-                aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-                aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-                aws_session_token=credentials.get("AWS_SESSION_TOKEN"),
-                config=config,
-            )
+        return self._session.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=region,
+            verify=str(self.ca_bundle),
+            aws_access_key_id=key_id,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+            config=config,
+        )
 
     def require_role(self, role_arn: str, service: str | None) -> None:
         """Raise ``RoleUnusableError`` unless the role exists and trusts the service, if one is named."""

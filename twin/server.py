@@ -20,7 +20,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from twin import admin, certificate, faults
+from twin import admin, certificate, faults, hooks
 from twin.context import Context
 from twin.errors import StartError, UpgradeError
 from twin.settings import ACCOUNT, LOOPBACK, REGION, Settings
@@ -63,6 +63,7 @@ def serve(settings: Settings) -> None:
         )
     logging.getLogger().setLevel(settings.log_level)
     logging.getLogger("samtranslator").setLevel(logging.ERROR)  # warns about metrics it has nowhere to send
+    _name_known_services()
     context = Context(
         app, settings.endpoint, settings.ca_bundle, REGION, ACCOUNT, settings.state_dir, settings.project_root
     )
@@ -70,6 +71,17 @@ def serve(settings: Settings) -> None:
         service.install(app, context)
     faults.install(app, context)  # last, so that they stand in front of every service
     asyncio.run(_run(app, settings, context))
+
+
+def _name_known_services() -> None:
+    """Tell the emulator which services AWS has. It would read all of botocore's models for it, for seconds in
+    which it answers nobody.
+    """
+    import botocore.session
+    from ministack.core import router
+
+    names = frozenset(botocore.session.get_session().get_available_services())
+    hooks.replace(router, "_KNOWN_AWS_SERVICE_NAMES", lambda _: names)
 
 
 def _services() -> list[ModuleType]:

@@ -1,9 +1,9 @@
 """What a run does for governance: tags on the tables it makes, and where a Gold table lies.
 
-The plan that a run works with was pinned when it claimed, and a deployment may have closed a column since: once
-another deployment has retired the run's assets, it opens nothing. Before that it opens columns without a tag
-of their own. Only a Gold table whose rows are the plan's may be opened further: a contract is about the rows
-that are there, so a deployment opens Silver's columns; a model is about the rows it is going to make.
+The plan that a run works with was pinned when it claimed, and a deployment may have closed a column since:
+once another deployment has retired the run's assets, it opens nothing. Before that it opens columns without a
+tag of their own. Only a Gold table whose rows are the plan's may be opened further: a contract is about the
+rows that are there, so a deployment opens Silver's columns; a model is about the rows it is going to make.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""The Python process of one Glue job, on a worker's JVM. Started by ``worker.py``, never imported.
+"""The Python processes of Glue jobs, on a worker's JVM. Started by ``worker.py``, never imported.
 
-It connects to the JVM ahead of its job and waits, so that a job finds PySpark and boto3 imported and
-nothing else. Only the standard library and PySpark are used, since the interpreter sees nothing but what
-Glue has.
+Each job has a process of its own, forked from this one, so that it finds PySpark and boto3 imported and
+nothing else; it connects to the JVM ahead of its job and waits. Only the standard library and PySpark are
+used, since the interpreter sees nothing but what Glue has.
 
-Standard input carries the job as one JSON line. Progress goes out as JSON lines on the file descriptor named
-by the first argument.
+Standard input carries, for each job, an empty line that asks for its process, and then the job as one JSON
+line. Progress goes out as JSON lines on the file descriptor named by the first argument; the processes' exit
+codes, one a line, on the one named by the second.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import os
 import runpy
 import sys
 import traceback
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import boto3  # noqa: F401 - every job of ours needs it, and its import takes half a second
 from py4j.protocol import Py4JJavaError
 from pyspark import SparkContext
 from pyspark.errors.exceptions.captured import AnalysisException, CapturedException, ParseException
 from pyspark.java_gateway import launch_gateway
+from pyspark.sql import functions  # noqa: F401 - likewise
 
 ERROR_CHARACTERS = 1024
 GATEWAY_VARIABLES = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET")
@@ -61,15 +63,14 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"[:ERROR_CHARACTERS]
 
 
-def main() -> NoReturn:
+def serve(orders: IO[bytes], report: IO[str]) -> NoReturn:
     """Connect, wait for the job, run it, report, and leave the JVM without a Spark session."""
-    report = os.fdopen(int(sys.argv[1]), "w", buffering=1)
     # Connects to the worker's JVM, which the variables name.
     gateway: Any = launch_gateway()  # type: ignore[no-untyped-call]
     SparkContext._gateway, SparkContext._jvm = gateway, gateway.jvm
     for name in GATEWAY_VARIABLES:
         del os.environ[name]
-    line = sys.stdin.readline()
+    line = orders.readline()
     if not line:
         os._exit(0)
     error = run(json.loads(line))
@@ -79,6 +80,23 @@ def main() -> NoReturn:
     if SparkContext._active_spark_context is not None:
         SparkContext._active_spark_context.stop()
     os._exit(0)
+
+
+def main() -> None:
+    """Fork a process for each job that is asked for, and tell how it ended."""
+    # Without a buffer, in which the job of the process that is being forked could be caught.
+    orders = os.fdopen(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+    report, ended = (os.fdopen(int(descriptor), "w", buffering=1) for descriptor in sys.argv[1:3])
+    while orders.readline():
+        child = os.fork()
+        if child == 0:
+            try:
+                serve(orders, report)
+            finally:
+                traceback.print_exc()
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        ended.write(f"{os.waitstatus_to_exitcode(status)}\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """One JVM that runs Glue jobs one after another. Started by ``twin.glue.workers``, never imported.
 
 It starts the JVM, warms it up step by step, and waits; a job that arrives meanwhile cuts the warm-up short.
-So a run without a ready reserve takes the same way. Each job gets a Python process (``driver.py``) and a
-Spark session of its own; compiled code is all that one job leaves to the next. Only the standard library and
-PySpark are used, since the interpreter sees nothing but what Glue has.
+So a run without a ready reserve takes the same way. Each job gets a Python process (forked by ``driver.py``)
+and a Spark session of its own; compiled code is all that one job leaves to the next. Only the standard
+library and PySpark are used, since the interpreter sees nothing but what Glue has.
 
 Standard input carries JSON lines (a warm-up at most, then jobs), and its end means that the twin is gone.
 Progress goes out as JSON lines on the file descriptor named by the first argument.
@@ -21,7 +21,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 from pyspark import SparkContext
 from pyspark.java_gateway import launch_gateway
@@ -46,7 +46,8 @@ class Worker:
         SparkContext._gateway = self._gateway
         SparkContext._jvm = self._gateway.jvm
         self._system = self._gateway.jvm.java.lang.System
-        self._driver = self._start_driver()
+        self._driver, self._ended = self._start_driver()
+        self._ask_for_process()
 
     def tell(self, event: str, **details: object) -> None:
         """Report one event to the twin."""
@@ -83,15 +84,16 @@ class Worker:
             del os.environ[name]
 
     def run(self, job: dict[str, Any]) -> None:
-        """Have the driver that waits run a job. If it dies instead of reporting, so does this worker."""
+        """Have the process that waits run a job. If it dies instead of reporting, so does this worker."""
         self.configure(job["credentials"], job["conf"])
         known = set(self._objects().keySet())
-        code = self._finish_driver(job)
+        self._order(json.dumps(job).encode())
+        code = int(self._ended.readline() or self._driver.wait())
         if code != 0:
             os._exit(code if code > 0 else 128 - code)
         self._objects().keySet().retainAll(known)
         self._clean()
-        self._driver = self._start_driver()
+        self._ask_for_process()
 
     def close_jvm(self) -> None:
         """End the JVM in the normal way (it writes its class archive at its exit)."""
@@ -99,20 +101,30 @@ class Worker:
         self._gateway.proc.stdin.close()
         self._gateway.proc.wait()
 
-    def _finish_driver(self, job: dict[str, Any]) -> int:
-        with suppress(BrokenPipeError):  # it has died before; its exit code says how
-            self._driver.communicate(json.dumps(job).encode() + b"\n")
-        return self._driver.wait()
+    def _ask_for_process(self) -> None:
+        """Let the driver fork the process of the next job, which connects to the JVM and waits."""
+        self._order(b"")
 
-    def _start_driver(self) -> subprocess.Popen[bytes]:
+    def _order(self, line: bytes) -> None:
+        orders = cast("IO[bytes]", self._driver.stdin)
+        with suppress(BrokenPipeError):  # it has died before; its exit code says how
+            orders.write(line + b"\n")
+            orders.flush()
+
+    def _start_driver(self) -> tuple[subprocess.Popen[bytes], IO[str]]:
+        """The process that forks the jobs' own, and the pipe on which it says how each ended."""
         parameters = self._gateway.java_parameters
         environment = {
             **os.environ,
             "PYSPARK_GATEWAY_PORT": str(parameters.port),
             "PYSPARK_GATEWAY_SECRET": parameters.auth_token,
         }
-        command = [sys.executable, "-S", "-P", "-u", str(DRIVER), str(self._report_fd)]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, pass_fds=(self._report_fd,))
+        read_fd, write_fd = os.pipe()
+        command = [sys.executable, "-S", "-P", "-u", str(DRIVER), str(self._report_fd), str(write_fd)]
+        descriptors = (self._report_fd, write_fd)
+        driver = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, pass_fds=descriptors)
+        os.close(write_fd)
+        return driver, os.fdopen(read_fd)
 
     def _objects(self) -> Any:
         """What the JVM keeps for its Python processes, by name; an ended one cannot give its own back."""

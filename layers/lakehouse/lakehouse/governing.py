@@ -61,9 +61,7 @@ class Governor:
             raise NotGoverned(f"'{self.roles}' is not how the ARNs of the lake's roles begin")
         return found.groupdict()
 
-    def govern(
-        self, layer: str, database: str, table: str, columns: Iterable[str], *, loosen: bool
-    ) -> None:
+    def govern(self, layer: str, database: str, table: str, columns: Iterable[str], *, loosen: bool) -> None:
         """Tag the columns a table has and filter its rows. What the plan does not name is closed.
 
         ``loosen``: whether the rows are what the plan says, so that a column that is closed more strictly
