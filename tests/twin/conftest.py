@@ -26,7 +26,9 @@ TWIN_PYTHON = ROOT / ".tools" / "twin" / "bin" / "python"
 STATE_DIR = f".twin-test/{os.getpid()}"
 """Of this run of the tests alone, so that two may run side by side. Kept if the twin does not end well."""
 JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -Xmn300m"
-"""Most of a short life's processor time goes into the second compiler, which a tier of small jobs never earns back."""
+"""Most of a short life's processor time goes into the second compiler, which a tier of small jobs never earns back.
+
+With one tier Java keeps 48 MB for compiled code, less than Spark's, and throws away what it needs again."""
 START_SECONDS = 60
 STOP_SECONDS = 30
 
