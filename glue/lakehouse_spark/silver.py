@@ -13,8 +13,10 @@ The steps: ``silver_read`` (which files, reading, counting), ``silver_winners`` 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Final
 
+from botocore.exceptions import ClientError
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse import words
@@ -50,8 +52,11 @@ def promote(
         run = start(spark, job, bronze, operations, meter, governing)
         try:
             done = _promote(run)
-        finally:
-            empty_staged(run)
+        except Exception:
+            with suppress(ClientError):  # the run's own error is to be told
+                empty_staged(run)
+            raise
+        empty_staged(run)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is written down, and raised without its values
         raise told(operations, job.report_key, job.run_id, meter.step, error) from None
     finally:

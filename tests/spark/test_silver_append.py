@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from pyspark.sql import SparkSession
 
 from lakehouse import words
@@ -168,6 +169,23 @@ def test_a_run_that_died_before_silver_was_published_doubles_nothing(
     assert lake.rows("id") == [(1,)]
     assert lake.bad_rows() == [(2, ["id_type"], '{"id":"x","name":"bad"}')]
     assert outcomes(report) == [("PROMOTED", None, 2, 1, 1, 0)]
+
+
+def test_a_dead_run_tells_why_it_died_though_its_copies_cannot_be_emptied_either(
+    make: MakeLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise ClientError({"Error": {"Code": "SlowDown", "Message": ""}}, "PutObject")
+
+    lake = make(plan("emptied", PAIR))
+    lake.put("a.csv", "id,name\n1,a\n")
+    job = lake.job(lake.pending)
+    monkeypatch.setattr(silver, "empty_staged", refused)
+    monkeypatch.setattr(silver, "read", lambda run: 1 // 0)
+    with pytest.raises(JobFailed, match="ZeroDivisionError"):
+        lake.run(job)
+    failure = lake.operations.get_json(job.report_key.replace("report.json", "failure.json"))
+    assert failure["failure_class"] == "FILES"
 
 
 def test_a_dead_run_leaves_a_failure_without_values(make: MakeLake, monkeypatch: pytest.MonkeyPatch) -> None:

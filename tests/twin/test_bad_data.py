@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 
 import pytest
+import zstandard
 
 from tests.twin.lake import TwinLake
 from tests.twin.sample import FLIGHT_COLUMNS, csv, flight, flights_file, flights_key
@@ -58,6 +60,14 @@ def test_bad_files_are_rejected_with_the_reason_and_the_rest_goes_on(lake: TwinL
                     flights_key(2016, 3, "good-too") + ".gz",
                     gzip.compress(flights_file(2016, 3, [3]).encode()),
                 ),
+                (
+                    flights_key(2016, 3, "good-third") + ".zst",
+                    zstandard.compress(flights_file(2016, 3, [4]).encode()),
+                ),
+                (
+                    flights_key(2016, 3, "good-fourth") + ".bz2",
+                    bz2.compress(flights_file(2016, 3, [5]).encode()),
+                ),
             ]
         )
         lake.deliver([lake.event(file) for file in files])
@@ -70,6 +80,8 @@ def test_bad_files_are_rejected_with_the_reason_and_the_rest_goes_on(lake: TwinL
         "garbage.csv": "REJECTED",
         "x.csv": "REJECTED",
         "good-too.csv.gz": "PROMOTED",
+        "good-third.csv.zst": "PROMOTED",
+        "good-fourth.csv.bz2": "PROMOTED",
     }
     assert all(item["reason"] for item in items.values() if item["state"] == "REJECTED")
-    assert lake.query("SELECT count(*) FROM flights WHERE year = 2016 AND month = 3") == [[3]]
+    assert lake.query("SELECT count(*) FROM flights WHERE year = 2016 AND month = 3") == [[5]]
