@@ -41,6 +41,7 @@ def _builder(warehouse: Path, *, ansi: bool) -> SparkSession.Builder:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Dderby.system.home=/tmp",
         "spark.ui.enabled": "false",
+        "spark.sql.shuffle.partitions": "2",
         "spark.ui.showConsoleProgress": "false",
         "spark.local.dir": str(warehouse / "local"),
         "spark.sql.warehouse.dir": str(warehouse / "spark"),

@@ -33,6 +33,11 @@ ENVIRONMENT = "prod"
 STACK = f"lake-{ENVIRONMENT}"
 
 
+def endpoint_of(record: dict[str, Any]) -> TwinEndpoint:
+    """Where a twin is and who administers it, from the content of its endpoint file."""
+    return TwinEndpoint(**{name: record[name] for name in TwinEndpoint.__dataclass_fields__})
+
+
 @dataclass
 class TwinLake:
     """The lake under test. ``steps`` keeps what happened while it was watched, for a failure's report."""
@@ -44,8 +49,7 @@ class TwinLake:
     @classmethod
     def find(cls, endpoint_file: Path) -> TwinLake:
         """The lake that is deployed to the twin of an endpoint file."""
-        record = json.loads(endpoint_file.read_text())
-        endpoint = TwinEndpoint(**{name: record[name] for name in TwinEndpoint.__dataclass_fields__})
+        endpoint = endpoint_of(json.loads(endpoint_file.read_text()))
         connection = Connection(endpoint)
         stack = connection.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
         outputs = {item["OutputKey"]: item["OutputValue"] for item in stack["Outputs"]}

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from lakehouse_cli.connection import TwinEndpoint
 from tests.twin.account import Account
-from tests.twin.lake import ENVIRONMENT, STACK, TwinLake
+from tests.twin.lake import ENVIRONMENT, STACK, TwinLake, endpoint_of
 
 LACKING = {"job quotas", "catalog encryption", "network quotas"}
 """Checks whose service or call the twin does not have."""
@@ -25,12 +26,12 @@ OTHER = "dev"
 """An environment that is not deployed."""
 
 
-def doctor(lake: TwinLake, environment: str = ENVIRONMENT, **keys: str) -> tuple[int, dict[str, Any]]:
+def doctor(endpoint: TwinEndpoint, environment: str = ENVIRONMENT, **keys: str) -> tuple[int, dict[str, Any]]:
     """Run the command as a script would; returns its exit code and its JSON."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LAKEHOUSE_"))}
     done = subprocess.run(
         [sys.executable, "-m", "lakehouse_cli", "doctor", "--json", "--env", environment],
-        env=kept | lake.endpoint.environment() | keys,
+        env=kept | endpoint.environment() | keys,
         capture_output=True,
         text=True,
         check=False,
@@ -49,12 +50,18 @@ def keys_of(account: Account) -> dict[str, str]:
 
 
 @pytest.fixture
+def endpoint(twin: dict[str, str]) -> TwinEndpoint:
+    """The twin alone: most of what the doctor asks needs no lake."""
+    return endpoint_of(twin)
+
+
+@pytest.fixture
 def administrator(twin: dict[str, str]) -> Account:
     return Account.administrator(twin)
 
 
 def test_a_deployed_lake_passes_and_what_the_twin_lacks_is_unchecked(deployed: TwinLake) -> None:
-    code, document = doctor(deployed)
+    code, document = doctor(deployed.endpoint)
     found = judged(document)
     assert (code, document["counts"]["problem"]) == (0, 0), found
     assert document["principal_arn"] == "arn:aws:iam::000000000000:user/twin-admin"
@@ -74,8 +81,8 @@ def left_behind(administrator: Account) -> Iterator[str]:
     administrator.client("s3").delete_bucket(Bucket=name)
 
 
-def test_a_name_that_is_taken_stops_a_first_deployment(deployed: TwinLake, left_behind: str) -> None:
-    code, document = doctor(deployed, OTHER)
+def test_a_name_that_is_taken_stops_a_first_deployment(endpoint: TwinEndpoint, left_behind: str) -> None:
+    code, document = doctor(endpoint, OTHER)
     found = judged(document)
     assert code == 1
     assert found["stack"] == ("ok", f"There is no stack lake-{OTHER} yet.")
@@ -83,10 +90,10 @@ def test_a_name_that_is_taken_stops_a_first_deployment(deployed: TwinLake, left_
 
 
 def test_who_may_not_make_everything_is_told_what_is_missing(
-    deployed: TwinLake, administrator: Account
+    endpoint: TwinEndpoint, administrator: Account
 ) -> None:
     user = administrator.make_user("doctor-half", (["iam:SimulatePrincipalPolicy", "s3:*", "glue:*"], ["*"]))
-    code, document = doctor(deployed, **keys_of(user))
+    code, document = doctor(endpoint, **keys_of(user))
     status, sentence = judged(document)["permissions"]
     assert (code, status) == (1, "problem")
     assert "iam:CreateRole" in sentence
@@ -95,9 +102,9 @@ def test_who_may_not_make_everything_is_told_what_is_missing(
     assert "glue:CreateJob" not in sentence
 
 
-def test_who_may_not_look_gets_no_ok(deployed: TwinLake, administrator: Account) -> None:
+def test_who_may_not_look_gets_no_ok(endpoint: TwinEndpoint, administrator: Account) -> None:
     user = administrator.make_user("doctor-blind", (["sns:Publish"], ["arn:aws:sns:*:*:nothing"]))
-    code, document = doctor(deployed, **keys_of(user))
+    code, document = doctor(endpoint, **keys_of(user))
     found = judged(document)
     # The identity needs no permission, and the twin does not ask IAM about lambda:GetAccountSettings.
     known = OF_THIS_MACHINE | {"identity", "function quota"}
@@ -106,7 +113,7 @@ def test_who_may_not_look_gets_no_ok(deployed: TwinLake, administrator: Account)
     assert found["stack"][1] == "Could not be checked: cloudformation:DescribeStacks answered AccessDenied."
 
 
-def test_a_session_is_known_by_its_role(deployed: TwinLake, administrator: Account) -> None:
+def test_a_session_is_known_by_its_role(endpoint: TwinEndpoint, administrator: Account) -> None:
     trust = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": {"AWS": "000000000000"}, "Action": "sts:AssumeRole"}],
@@ -122,6 +129,6 @@ def test_a_session_is_known_by_its_role(deployed: TwinLake, administrator: Accou
         "AWS_SESSION_TOKEN": session["SessionToken"],
     }
     # Its permissions are left out: the twin's simulation does not find a role that has a path.
-    _, document = doctor(deployed, **keys)
+    _, document = doctor(endpoint, **keys)
     assert (document["principal_arn"], arn) == ("arn:aws:iam::000000000000:role/teams/deployer",) * 2
     assert judged(document)["identity"] == ("ok", f"{arn} deploys to account 000000000000.")
