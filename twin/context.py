@@ -28,7 +28,7 @@ from twin.errors import CallRefusedError, RoleUnusableError
 
 SESSION_SECONDS = 12 * 3600
 KEPT_CLIENTS = 64
-"""Making a client takes a tenth of a second of processor time, and another handshake."""
+"""A client costs processor time to make and a handshake to use, and each job and query would make several."""
 Credentials = dict[str, str]
 JsonObject = dict[str, Any]
 

@@ -69,6 +69,8 @@ class SparkMachine:
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
             "AWS_EC2_METADATA_DISABLED": "true",
+            # All that a job reaches is here; and macOS may end a forked process that asks it for its proxies.
+            "NO_PROXY": "*",
         }
 
     def _submit_arguments(self, directory: Path, write_archive: Path | None) -> str:
