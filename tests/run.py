@@ -38,8 +38,10 @@ LANES = (("twin",), ("unit", "infra", "spark", "services"))
 PROGRESS_SECONDS = 30
 PERCENT = re.compile(r"\[ *(\d+%)\]")
 # Many short tests that share nothing: two processes need about two thirds of the time of one. (The twin's share a twin.)
-ALONE = ["-n", "auto", "--maxprocesses=4", "--dist=worksteal"]
-SPREAD = {"unit": ALONE, "infra": ALONE, "spark": ALONE}
+SPREAD = ["-n", "auto", "--maxprocesses=4", "--dist=worksteal"]
+SPREADS = {"unit", "infra", "spark"}
+SPREADS_BESIDE = {"spark"}
+"""Beside the twin's tests, which take more than one of two cores and longest of all, the others leave them that."""
 # Nothing a person has configured for AWS may reach a test, and the twin brings its own certificate.
 DROPPED_PREFIXES = ("AWS_", "LAKEHOUSE_STACK", "LAKEHOUSE_TWIN")
 DROPPED = {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
@@ -76,13 +78,13 @@ def log_of(tier: str) -> Path:
     return BUILD / f"tests-{tier}.log"
 
 
-def run_tier(tier: str) -> Result:
+def run_tier(tier: str, *, beside: bool) -> Result:
     """Run one tier in a pytest of its own and count its outcomes from the JUnit file."""
     junit = BUILD / f"tests-{tier}.xml"
     junit.unlink(missing_ok=True)
     started = time.monotonic()
     command = [sys.executable, "-m", "pytest", *TESTS[tier], "-q", f"--junitxml={junit}", "--durations=5"]
-    command += SPREAD.get(tier, [])
+    command += SPREAD if tier in (SPREADS_BESIDE if beside else SPREADS) else []
     with log_of(tier).open("wb") as log:
         exit_code = subprocess.run(
             command, cwd=ROOT, env=environment(), stdout=log, stderr=subprocess.STDOUT, check=False
@@ -92,11 +94,11 @@ def run_tier(tier: str) -> Result:
     return Result(tier, exit_code, total - failed - skipped, failed, skipped, seconds)
 
 
-def run_lane(tiers: list[str], results: list[Result], running: set[str]) -> None:
+def run_lane(tiers: list[str], results: list[Result], running: set[str], *, beside: bool) -> None:
     """Run tiers one after the other; ``results`` and ``running`` are kept for whoever looks on."""
     for tier in tiers:
         running.add(tier)
-        results.append(run_tier(tier))
+        results.append(run_tier(tier, beside=beside))
         running.discard(tier)
 
 
@@ -105,7 +107,8 @@ def run_side_by_side(lanes: list[list[str]]) -> list[Result]:
     results: list[Result] = []
     running: set[str] = set()
     with ThreadPoolExecutor(len(lanes)) as pool:
-        pending = {pool.submit(run_lane, lane, results, running) for lane in lanes}
+        beside = len(lanes) > 1
+        pending = {pool.submit(run_lane, lane, results, running, beside=beside) for lane in lanes}
         shown = 0
         since = time.monotonic()
         while pending or shown < len(results):
