@@ -28,7 +28,9 @@ STATE_DIR = f".twin-test/{os.getpid()}"
 JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -Xmn300m"
 """Most of a short life's processor time goes into the second compiler, which a tier of small jobs never earns back.
 
-With one tier Java keeps 48 MB for compiled code, less than Spark's, and throws away what it needs again."""
+With one tier Java keeps 48 MB for compiled code, less than Spark's, and throws away what it needs again. A larger
+young generation is collected less often.
+"""
 START_SECONDS = 60
 STOP_SECONDS = 30
 
